@@ -1,0 +1,311 @@
+"""Batched environments for cooperative multi-agent reinforcement learning, in numpy.
+
+One object steps `num_envs` independent copies of a game at once. All of them, and any class of your own that the
+scripts are to train on, follow one small protocol. E = num_envs, N = n_agents:
+
+    env = MyEnv(num_envs, seed, **options)
+    env.num_envs, env.n_agents, env.n_actions, env.obs_dim, env.state_dim, env.episode_limit     integers
+    obs, state = env.reset()                               start a new episode in every copy
+    obs, state, reward, terminated = env.step(actions)     one step in every copy; actions int [E, N]
+    env.avail_actions                                      bool [E, N, n_actions]: what may be chosen now
+    env.render()                                           the first copy as text
+
+    obs         [E, N, obs_dim]   what each agent sees; any dtype, kept as it is in the replay (uint8 is compact)
+    state       [E, state_dim]    what only a centralised trainer may see
+    reward      [E] float32       one reward for the whole team
+    terminated  [E] bool          the game itself has ended
+
+Time limits are the caller's to count: an episode that reaches `episode_limit` steps without `terminated` is truncated,
+and learning bootstraps from its last observation. A copy that has terminated before the others is stepped on with them
+until the next `reset()`; the caller ignores what it returns. All randomness comes from one generator made from `seed`.
+
+    python -c "import envs; env = envs.make('predator_prey', num_envs=1, seed=1); env.reset(); print(env.render())"
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+
+def make(name, num_envs, seed, **options):
+    """Build an environment by its name, one of `ENVS`, or a class of your own by `"module:Class"`.
+
+    Raises ValueError, with a line fit for a user, for an unknown name or option or a value that cannot work.
+    """
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            cls = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"environment {name!r} cannot be imported: {error}") from None
+    elif name in ENVS:
+        cls = ENVS[name]
+    else:
+        raise ValueError(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
+    try:
+        return cls(num_envs, seed, **options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+class MatrixGame:
+    """Two agents, three actions, one step, one pay-off matrix (Son et al. 2019, Table 1).
+
+    The best joint action, (0, 0) = 8, lies between pay-offs of -12, so that an agent that averages over its partner's
+    actions prefers anything else. Observation and state are the constant 1.
+    """
+
+    payoff = np.array([[8, -12, -12], [-12, 0, 0], [-12, 0, 0]], np.float32)
+    n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 3, 1, 1, 1
+
+    def __init__(self, num_envs, seed):
+        self.num_envs = num_envs
+        self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
+
+    def reset(self):
+        return np.ones((self.num_envs, 2, 1), np.uint8), np.ones((self.num_envs, 1), np.uint8)
+
+    def step(self, actions):
+        return *self.reset(), self.payoff[actions[:, 0], actions[:, 1]], np.ones(self.num_envs, bool)
+
+    def render(self):
+        return str(self.payoff)
+
+
+class TwoStepGame:
+    """Two agents, two actions, two steps (Rashid et al. 2018, section 5).
+
+    In the first step agent 0 alone picks the matrix of the second: action 0 leads to 2A, where everything pays 7,
+    action 1 to 2B, where both agents have to choose action 1 for 8. Observation and state: one-hot of (1, 2A, 2B).
+    """
+
+    payoff = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
+    n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 2, 3, 3, 2
+
+    def __init__(self, num_envs, seed):
+        self.num_envs = num_envs
+        self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
+        self.reset()
+
+    def reset(self):
+        self.stage = np.zeros(self.num_envs, int)  # 0: first step, 1: in 2A, 2: in 2B, 3: over
+        return self._observe()
+
+    def step(self, actions):
+        picking, over = self.stage == 0, self.stage == 3
+        payoff = self.payoff[np.clip(self.stage - 1, 0, 1), actions[:, 0], actions[:, 1]]
+        reward = np.where(picking | over, np.float32(0), payoff)
+        self.stage = np.where(picking, 1 + actions[:, 0], 3)
+        return *self._observe(), reward, self.stage == 3
+
+    def _observe(self):
+        state = (self.stage[:, None] == np.arange(3)).astype(np.uint8)
+        return np.repeat(state[:, None], 2, axis=1), state
+
+    def render(self):
+        return ("step 1", "step 2, matrix 2A", "step 2, matrix 2B", "over")[self.stage[0]]
+
+
+@dataclass
+class GaussianSqueezeOptions:
+    n_agents: int = 10
+    """number of agents"""
+    n_domains: Literal[1, 2] = 1
+    """number of reward peaks, the paper's K: 1, or 2 (multi-domain), whose lower second peak is the pitfall"""
+    observation: Literal["full", "own"] = "full"
+    """what an agent sees: every agent's scale s_j, as in the authors' code, or its own s_i only"""
+
+
+class GaussianSqueeze:
+    """n agents choose amounts u_i in 0..10 whose weighted sum should hit a target, one step (Son et al. 2019, 5.2).
+
+    s_i ~ U(0, 0.2) is drawn at every reset, x = sum_i s_i u_i, reward = sum_k x exp(-(x - mu_k)^2 / sigma_k^2) with
+    (mu, sigma) = (8, 0.5) and, for two domains, (5, 1) as well. The state is s.
+    """
+
+    n_actions, episode_limit = 11, 1
+
+    def __init__(self, num_envs, seed, **options):
+        options = GaussianSqueezeOptions(**options)
+        if options.n_agents < 1:
+            raise ValueError(f"n_agents must be at least 1, got {options.n_agents}")
+        if options.n_domains not in (1, 2):
+            raise ValueError(f"n_domains must be 1 or 2, got {options.n_domains}")
+        if options.observation not in ("full", "own"):
+            raise ValueError(f"observation must be full or own, got {options.observation!r}")
+        self.num_envs, self.n_agents, self.state_dim = num_envs, options.n_agents, options.n_agents
+        self.full = options.observation == "full"
+        self.obs_dim = self.n_agents if self.full else 1
+        self.mu = np.array([8.0, 5.0])[: options.n_domains]
+        self.sigma = np.array([0.5, 1.0])[: options.n_domains]
+        self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
+        self.rng = np.random.default_rng(seed)
+        self.reset()
+
+    def reset(self):
+        self.s = self.rng.uniform(0, 0.2, (self.num_envs, self.n_agents)).astype(np.float32)
+        return self._observe()
+
+    def step(self, actions):
+        x = (self.s * actions).sum(axis=1, keepdims=True, dtype=float)
+        reward = (x * np.exp(-(((x - self.mu) / self.sigma) ** 2))).sum(axis=1)
+        return *self._observe(), reward.astype(np.float32), np.ones(self.num_envs, bool)
+
+    def _observe(self):
+        obs = np.repeat(self.s[:, None], self.n_agents, axis=1) if self.full else self.s[:, :, None]
+        return obs, self.s
+
+    def render(self):
+        return "s = " + " ".join(f"{s:.3f}" for s in self.s[0])
+
+
+MOVES = np.array([[-1, 0], [0, -1], [0, 0], [0, 1], [1, 0]])  # up, left, stay, right, down as (row, col)
+
+
+def move(positions, actions, grid_size):
+    """Where everyone stands after one step of predator-prey's movement, as the authors' environment resolves it.
+
+    positions [E, n, 2] int (row, col) from 0, no two of a copy alike; actions [E, n] int; returns positions [E, n, 2].
+
+    The rule is sequential: entities take their turn in order, and one whose wanted cell is held by another that has
+    not had its turn lets that one go first, and so on down the chain; then each of the chain moves if its cell is
+    empty, else stays. So a chain moves as a whole or not at all: it moves if its last member finds a free cell. It
+    fails at a wall, at one that stays, at itself (swaps, cycles), and where another chain came before it. That depends
+    only on who waits for whom and who is asked first, and is worked out below for all copies at once.
+    """
+    n = positions.shape[1]
+    wanted = np.clip(positions + MOVES[actions], 0, grid_size - 1)  # a wall leaves one wanting its own cell
+    # Cells as numbers [n, E]: with the copies last, every line below runs along contiguous memory.
+    here = np.ascontiguousarray((positions @ [grid_size, 1]).T)
+    there = np.ascontiguousarray((wanted @ [grid_size, 1]).T)
+    waits = there[:, None] == here  # [i, j, E]: i wants the cell that j holds (i = j: i stays)
+
+    # asked [n, E]: the turn in which j is asked to move, its own or that of the first one waiting for it down a chain.
+    asked = np.broadcast_to(np.arange(n)[:, None], here.shape)
+    while True:
+        earlier = np.minimum(asked, np.where(waits, asked[:, None], n).min(axis=0))
+        if (earlier == asked).all():
+            break
+        asked = earlier
+    rivals = there[:, None] == there
+    wins = ~(rivals & (asked < asked[:, None])).any(axis=1)  # the first one asked gets the cell
+
+    can_move = free = wins & ~waits.any(axis=1)
+    while True:  # a cell that is left is free for the one who won it; those in a cycle never start
+        more = free | (wins & (waits & can_move).any(axis=1))
+        if (more == can_move).all():
+            return np.where(can_move.T[:, :, None], wanted, positions)
+        can_move = more
+
+
+def hunters(positions, n_predators):
+    """Number of predators in the four cells next to each prey: positions [E, n, 2], predators first -> [E, n_prey]."""
+    predators, prey = positions[:, :n_predators, None], positions[:, None, n_predators:]
+    distance = np.abs(predators - prey)  # [E, n_predators, n_prey, 2]
+    return (distance[..., 0] + distance[..., 1] == 1).sum(axis=1)
+
+
+@dataclass
+class PredatorPreyOptions:
+    penalty: float = 0.5
+    """P: the team loses this for every prey that one predator attacks alone; the paper has 0.5, 1.0 and 1.5"""
+    grid_size: int = 5
+    """rows and columns of the grid"""
+    n_predators: int = 2
+    """number of predators, the agents"""
+    n_prey: int = 1
+    """number of prey, which move at random"""
+    view: int = 2
+    """cells an agent sees in each direction: 2 is a 5x5 window"""
+
+
+class PredatorPrey:
+    """Modified predator-prey: hunting pays together and is punished alone (Son et al. 2019, section 5.3).
+
+    Predators and prey move on a grid as `move` says, the prey uniformly at random over the same five actions. After
+    everyone has moved, each prey with two or more predators next to it pays +1 and is put on a random empty cell other
+    than its own; one with exactly one predator next to it pays -penalty. Episodes are truncated after 100 steps.
+
+    obs: the window around the agent, (2 view + 1)^2 cells in the planes predators, prey, walls, then its row and column
+    one-hot. state: every entity's cell one-hot. Both are uint8.
+    """
+
+    n_actions, episode_limit = 5, 100
+
+    def __init__(self, num_envs, seed, **options):
+        options = PredatorPreyOptions(**options)
+        for name, least in {"penalty": 0, "grid_size": 2, "n_predators": 1, "n_prey": 1, "view": 1}.items():
+            if not getattr(options, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
+        self.n_entities, self.n_cells = options.n_predators + options.n_prey, options.grid_size**2
+        if self.n_entities > self.n_cells:
+            raise ValueError(f"n_predators + n_prey must be at most {self.n_cells} cells, got {self.n_entities}")
+        self.num_envs, self.n_agents = num_envs, options.n_predators
+        self.penalty, self.grid_size, self.view = options.penalty, options.grid_size, options.view
+        self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
+        self.rng = np.random.default_rng(seed)
+
+        # What an agent sees of an empty grid from each cell: walls and its own place [n_cells, obs_dim].
+        width = 2 * self.view + 1
+        row, col = np.divmod(np.arange(self.n_cells), self.grid_size)
+        inside = np.pad(np.zeros((self.grid_size, self.grid_size)), self.view, constant_values=1)
+        walls = np.lib.stride_tricks.sliding_window_view(inside, (width, width)).reshape(self.n_cells, width**2)
+        place = np.eye(self.grid_size)
+        nobody = np.zeros((self.n_cells, 2 * width**2))
+        self.empty_view = np.hstack([nobody, walls, place[row], place[col]]).astype(np.uint8)
+        # Where entity j at (row, col) of the window stands in the observation: plane[j] + row * width + col.
+        self.plane = np.where(np.arange(self.n_entities) < self.n_agents, 0, width**2)
+        self.cell_one_hot = np.eye(self.n_cells, dtype=np.uint8)
+        self.obs_dim, self.state_dim = self.empty_view.shape[1], self.n_entities * self.n_cells
+        self.reset()
+
+    def reset(self):
+        order = self.rng.random((self.num_envs, self.n_cells)).argsort(axis=1)
+        cells = order[:, : self.n_entities]
+        self.positions = np.stack(np.divmod(cells, self.grid_size), axis=2)  # [E, n_entities, 2], predators first
+        return self._observe()
+
+    def step(self, actions):
+        prey_actions = self.rng.integers(self.n_actions, size=(self.num_envs, self.n_entities - self.n_agents))
+        self.positions = move(self.positions, np.hstack([actions, prey_actions]), self.grid_size)
+        near = hunters(self.positions, self.n_agents)  # [E, n_prey]
+        reward = (near >= 2).sum(axis=1) - self.penalty * (near == 1).sum(axis=1)
+        for prey in range(near.shape[1]):
+            self._replace(np.flatnonzero(near[:, prey] >= 2), self.n_agents + prey)
+        return *self._observe(), reward.astype(np.float32), np.zeros(self.num_envs, bool)
+
+    def _replace(self, copies, entity):
+        """Put `entity` of these copies on an empty cell, all equally likely; on a full grid it stays."""
+        cells = self.positions[copies] @ [self.grid_size, 1]  # [len(copies), n_entities]
+        draw = self.rng.random((len(copies), self.n_cells))
+        np.put_along_axis(draw, cells, -2, axis=1)
+        np.put_along_axis(draw, cells[:, [entity]], -1, axis=1)
+        self.positions[copies, entity] = np.stack(np.divmod(draw.argmax(axis=1), self.grid_size), axis=1)
+
+    def _observe(self):
+        cells, width = self.positions @ [self.grid_size, 1], 2 * self.view + 1
+        obs = self.empty_view[cells[:, : self.n_agents]]
+        offset = self.positions[:, None] - self.positions[:, : self.n_agents, None] + self.view  # [E, N, n_entities, 2]
+        row, col = offset[..., 0], offset[..., 1]
+        seen = np.nonzero((row >= 0) & (row < width) & (col >= 0) & (col < width))
+        copy, agent, entity = seen
+        obs[copy, agent, self.plane[entity] + row[seen] * width + col[seen]] = 1
+        return obs, self.cell_one_hot[cells].reshape(self.num_envs, self.state_dim)
+
+    def render(self):
+        """The first copy's grid: digits are predators (agent 0, 1, ...), letters prey, dots empty cells."""
+        grid = np.full((self.grid_size, self.grid_size), ".")
+        for entity, (row, col) in enumerate(self.positions[0]):
+            prey = entity - self.n_agents
+            grid[row, col] = "abcdefghijklmnopqrstuvwxyz"[prey % 26] if prey >= 0 else str(entity % 10)
+        return "\n".join(" ".join(cells) for cells in grid)
+
+
+ENVS = {
+    "matrix_game": MatrixGame,
+    "two_step_game": TwoStepGame,
+    "gaussian_squeeze": GaussianSqueeze,
+    "predator_prey": PredatorPrey,
+}
