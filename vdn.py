@@ -120,13 +120,13 @@ class Args:
 
 # [shared: parsing, agent]
 # Where an environment is so unlike predator-prey that the defaults above do not serve it.
+ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
+UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
+EXACT = dict(total_timesteps=200_000, train_frequency=40, learning_rate=1e-4, batch_size=512)  # values to two digits
 DEFAULTS = {
-    # As in the papers, one-step and two-step games are explored uniformly.
-    "matrix_game": dict(total_timesteps=20_000, start_e=1.0, end_e=1.0, eval_interval=1000, train_frequency=10),
-    "two_step_game": dict(
-        total_timesteps=20_000, start_e=1.0, end_e=1.0, eval_interval=1000, train_frequency=10, window=2
-    ),
-    "gaussian_squeeze": dict(total_timesteps=100_000, eval_interval=5000, train_frequency=10),
+    "matrix_game": ONE_STEP | UNIFORM | EXACT,
+    "two_step_game": ONE_STEP | UNIFORM | dict(total_timesteps=50_000, window=2, target_network_frequency=100),
+    "gaussian_squeeze": ONE_STEP,
 }
 # A GRU learns from whole episodes: one update of 32 of them for each one played, as in the QMIX paper.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100)
@@ -149,7 +149,7 @@ def parse():
     at_least_1 = "total_timesteps num_envs eval_interval hidden_dim buffer_size train_frequency batch_size window"
     limits = dict.fromkeys(at_least_1.split() + ["target_network_frequency"], (1, np.inf))
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
-    limits |= dict.fromkeys(["learning_rate", "max_grad_norm"], (0, np.inf)) | {"seed": (0, 2**63)}
+    limits |= dict.fromkeys(["learning_rate", "max_grad_norm"], (0, np.inf)) | {"seed": (0, 2**32 - 1)}
     for name, (low, high) in limits.items():
         if not low <= getattr(args, name) <= high:
             allowed = f"at least {low}" if high == np.inf else f"between {low} and {high}"

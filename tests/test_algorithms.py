@@ -1,0 +1,347 @@
+"""The parts of the scripts, imported from the scripts: losses, agents, exploration, rollout, replay."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+import iql
+import vdn
+
+CPU = torch.device("cpu")
+LOSSES = {"iql": iql.iql_loss, "vdn": vdn.vdn_loss}
+each_script = pytest.mark.parametrize("script", [iql, vdn], ids=lambda script: script.__name__)
+each_loss = pytest.mark.parametrize("algo", LOSSES)
+both_agents = pytest.mark.parametrize("recurrent", [False, True], ids=["feed-forward", "recurrent"])
+
+
+class Ragged:
+    """A user's own environment: copies end at different times, actions are masked, one buffer is used again and again.
+
+    Copy e terminates at step e + 1, if the limit of 4 does not come first. Action `t` is not available at step t. After
+    the end nothing is available and the reward is garbage, which the caller has to ignore.
+    """
+
+    n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 4, 1, 1, 4
+
+    def __init__(self, num_envs, seed):
+        self.num_envs, self.forbidden_taken = num_envs, 0
+        self.obs, self.state = np.zeros((num_envs, 2, 1), np.float32), np.zeros((num_envs, 1), np.float32)
+
+    def _now(self, t):
+        self.t = t
+        self.obs[:] = self.state[:, None] = t
+        self.avail_actions = np.ones((self.num_envs, 2, 4), bool)
+        if t < 4:
+            self.avail_actions[:, :, t] = False
+        self.avail_actions[np.arange(self.num_envs) < t] = False
+        return self.obs, self.state
+
+    def reset(self):
+        return self._now(0)
+
+    def step(self, actions):
+        alive = np.arange(self.num_envs) >= self.t
+        self.forbidden_taken += (actions[alive] == self.t).sum()
+        reward = np.where(alive, np.float32(1), np.float32(np.nan))
+        obs, state = self._now(self.t + 1)
+        return obs, state, reward, np.arange(self.num_envs) < self.t
+
+    def render(self):
+        return str(self.t)
+
+
+def random_batch(T=5, B=3, n_agents=2, n_actions=4, seed=0, script=vdn):
+    g = torch.Generator().manual_seed(seed)
+    avail = torch.rand(T + 1, B, n_agents, n_actions, generator=g) < 0.6
+    avail[..., 0] = True
+    filled = torch.ones(T, B, dtype=torch.bool)
+    filled[3:, 0] = False
+    terminated = ~filled
+    terminated[2, 0] = terminated[1, 1] = True
+    return script.Batch(
+        obs=torch.rand(T + 1, B, n_agents, 6, generator=g),
+        state=torch.rand(T + 1, B, 7, generator=g),
+        avail_actions=avail,
+        actions=torch.randint(n_actions, (T, B, n_agents), generator=g),
+        reward=torch.randn(T, B, generator=g),
+        terminated=terminated,
+        filled=filled,
+    )
+
+
+def random_q(batch, seed):
+    return torch.randn(batch.avail_actions[1:].shape, generator=torch.Generator().manual_seed(seed))
+
+
+def literal_loss(algo, q, target_q, batch, gamma):
+    """The equations of the docstrings, one number at a time."""
+    errors = []
+    T, B, n_agents = batch.actions.shape
+    for t in range(T):
+        for b in range(B):
+            if not batch.filled[t, b]:
+                continue
+            taken, best = [], []
+            for i in range(n_agents):
+                taken.append(q[t, b, i, batch.actions[t, b, i]].item())
+                allowed = [u for u in range(q.shape[-1]) if batch.avail_actions[t + 1, b, i, u]]
+                best.append(max(target_q[t, b, i, u].item() for u in allowed))
+            more = 0.0 if batch.terminated[t, b] else gamma
+            if algo == "vdn":
+                errors.append(sum(taken) - (float(batch.reward[t, b]) + more * sum(best)))
+            else:
+                errors += [x - (float(batch.reward[t, b]) + more * y) for x, y in zip(taken, best)]
+    return sum(e * e for e in errors) / len(errors)
+
+
+# --- losses ---------------------------------------------------------------------------------------------------------
+
+
+@each_loss
+def test_loss_equals_its_equations_restated_literally(algo):
+    for seed in range(5):
+        batch = random_batch(seed=seed)
+        q, target_q = random_q(batch, seed + 100), random_q(batch, seed + 200)
+        loss, info = LOSSES[algo](q, target_q, batch, 0.9)
+        assert loss.item() == pytest.approx(literal_loss(algo, q, target_q, batch, 0.9), rel=1e-5)
+        assert info["losses/td"].item() == loss.item()
+
+
+@each_loss
+def test_truncation_bootstraps_and_termination_does_not(algo):
+    batch = random_batch()
+    batch = vdn.Batch(*(x[:2, :1] for x in batch[:3]), *(x[:1, :1] for x in batch[3:]))
+    batch = batch._replace(reward=torch.zeros(1, 1))
+    target_q = torch.full((1, 1, 2, 4), 10.0)
+    q = torch.zeros(1, 1, 2, 4)
+    value = {"iql": 10, "vdn": 20}[algo] * 0.9
+    for terminated, target in ((False, value), (True, 0.0)):
+        _, info = LOSSES[algo](q, target_q, batch._replace(terminated=torch.tensor([[terminated]])), 0.9)
+        assert info["values/target"].item() == pytest.approx(target)
+
+
+@each_loss
+def test_unavailable_actions_do_not_enter_targets(algo):
+    batch = random_batch()
+    q, target_q = random_q(batch, 1), random_q(batch, 2)
+    loss, _ = LOSSES[algo](q, target_q, batch, 0.9)
+    tempting = target_q.masked_fill(~batch.avail_actions[1:], 1e6)
+    assert LOSSES[algo](q, tempting, batch, 0.9)[0] == loss
+    assert LOSSES[algo](q, target_q + 1, batch, 0.9)[0] != loss
+
+
+@each_loss
+def test_what_lies_beyond_the_end_does_not_count(algo):
+    """Steps that are not filled, and the observation after a true end, even if nothing is available there."""
+    batch = random_batch()
+    q, target_q = random_q(batch, 1), random_q(batch, 2)
+    loss, _ = LOSSES[algo](q, target_q, batch, 0.9)
+    avail = batch.avail_actions.clone()
+    avail[3:, 0] = avail[2, 1] = False  # terminated at steps 2 and 1
+    reward = torch.where(batch.filled, batch.reward, 1e6)
+    q = q.requires_grad_()
+    same, _ = LOSSES[algo](q, target_q, batch._replace(avail_actions=avail, reward=reward), 0.9)
+    assert same == loss
+    same.backward()
+    assert q.grad.isfinite().all() and not q.grad[3:, 0].any()
+
+
+@each_loss
+def test_gradient_reaches_the_taken_values_and_nothing_else(algo):
+    batch = random_batch()
+    q, target_q = random_q(batch, 1).requires_grad_(), random_q(batch, 2).requires_grad_()
+    LOSSES[algo](q, target_q, batch, 0.9)[0].backward()
+    assert target_q.grad is None
+    taken = torch.nn.functional.one_hot(batch.actions, 4).bool() & batch.filled[..., None, None]
+    assert (q.grad[taken] != 0).all() and (q.grad[~taken] == 0).all()
+
+
+def test_vdn_gives_both_agents_the_same_gradient_and_iql_does_not():
+    batch = random_batch()
+    for algo, same in (("vdn", True), ("iql", False)):
+        q = random_q(batch, 1).requires_grad_()
+        LOSSES[algo](q, random_q(batch, 2), batch, 0.9)[0].backward()
+        per_agent = q.grad.sum(-1)
+        assert torch.allclose(per_agent[..., 0], per_agent[..., 1]) == same
+
+
+# --- agents ---------------------------------------------------------------------------------------------------------
+
+
+def agent_and_obs(script, recurrent, T=6, B=3):
+    torch.manual_seed(0)
+    env = SimpleNamespace(obs_dim=5, n_actions=4, n_agents=2)
+    return script.Agent(env, 16, recurrent), torch.rand(T, B, 2, 5 + 4 + 2)
+
+
+@each_script
+@both_agents
+def test_no_leak_across_time_episodes_or_agents(script, recurrent):
+    agent, obs = agent_and_obs(script, recurrent)
+    q, features = agent(obs)
+    assert q.shape == (6, 3, 2, 4) and features.shape == (6, 3, 2, 16)
+    other = obs.clone()
+    other[2, 1, 0] += 1
+    for before, after in zip((q, features), agent(other)):
+        changed = (before != after).any(-1)
+        expected = torch.zeros_like(changed)
+        expected[2:, 1, 0] = True  # this agent of this episode, from then on ...
+        if not recurrent:
+            expected[3:] = False  # ... or at this step only
+        assert torch.equal(changed, expected)
+
+
+@each_script
+@both_agents
+def test_step_by_step_equals_the_whole_sequence(script, recurrent):
+    agent, obs = agent_and_obs(script, recurrent)
+    q, _ = agent(obs)
+    hidden, steps = None, []
+    for t in range(len(obs)):
+        step, hidden = agent(obs[t : t + 1], hidden)
+        steps.append(step)
+    torch.testing.assert_close(torch.cat(steps), q)
+
+
+@each_script
+@both_agents
+def test_loss_of_a_batch_is_aligned_in_time(script, recurrent):
+    """Online values at t, target values at t + 1; a recurrent target network has seen the first observation, too."""
+    env = SimpleNamespace(obs_dim=0, n_actions=4, n_agents=2)
+    args = SimpleNamespace(hidden_dim=16, recurrent=recurrent, gamma=0.9)
+    torch.manual_seed(0)
+    networks, targets = script.make_networks(env, args), script.make_networks(env, args)
+    batch = random_batch(script=script)
+    batch = batch._replace(terminated=torch.zeros_like(batch.terminated), filled=torch.ones_like(batch.filled))
+    loss, _ = script.compute_loss(networks, targets, batch, args)
+    q, target_q = networks["agent"](batch.obs)[0][:-1], targets["agent"](batch.obs)[0][1:]
+    assert loss.item() == pytest.approx(literal_loss(script.__name__, q, target_q, batch, 0.9), rel=1e-5)
+
+    def target_of(first_obs):
+        """The target of the window's first step, everything but its first observation being the same."""
+        one = script.Batch(*(x[:2] for x in batch[:3]), *(x[:1] for x in batch[3:]))
+        obs = one.obs.clone()
+        obs[0] = first_obs
+        return script.compute_loss(networks, targets, one._replace(obs=obs), args)[1]["values/target"].item()
+
+    assert (target_of(0.0) != target_of(1.0)) == recurrent
+
+
+# --- exploration ----------------------------------------------------------------------------------------------------
+
+
+@each_script
+def test_epsilon_is_drawn_per_agent_and_uniform_over_the_available_actions(script):
+    rng = np.random.default_rng(0)
+    q = np.zeros((40_000, 2, 5))
+    q[..., 4] = 1
+    avail = np.ones((40_000, 2, 5), bool)
+    avail[:, 0, 1] = False
+    actions = script.epsilon_greedy(q, avail, 0.5, rng)
+    explored = actions != 4
+    a, b = 0.5 * 3 / 4, 0.5 * 4 / 5  # exploring may also pick the greedy action
+    assert explored.mean(axis=0) == pytest.approx([a, b], abs=0.01)
+    assert explored.all(axis=1).mean() == pytest.approx(a * b, abs=0.01)  # one coin for the team would give about 0.3
+    share = [np.bincount(actions[explored[:, i], i], minlength=4)[:4] / explored[:, i].sum() for i in (0, 1)]
+    assert share[0] == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3], abs=0.01)
+    assert share[1] == pytest.approx([1 / 4] * 4, abs=0.01)
+
+
+@each_script
+def test_greedy_choice_takes_the_best_available_action(script):
+    q = np.array([[[3.0, 2.0, 1.0], [-3.0, -2.0, -1.0]]])
+    avail = np.array([[[False, True, True], [True, False, False]]])
+    assert script.epsilon_greedy(q, avail, 0.0, np.random.default_rng(0)).tolist() == [[1, 0]]
+
+
+# --- rollout and replay ---------------------------------------------------------------------------------------------
+
+
+@each_script
+@both_agents
+@pytest.mark.parametrize("epsilon", [0.0, 1.0])
+def test_rollout_of_ragged_masked_episodes(script, recurrent, epsilon):
+    env = Ragged(6, seed=0)
+    episodes = script.rollout(env, script.Agent(env, 8, recurrent), epsilon, np.random.default_rng(0), CPU)
+    length = np.array([1, 2, 3, 4, 4, 4])
+    step = np.arange(4)[:, None]
+    assert env.forbidden_taken == 0
+    np.testing.assert_array_equal(episodes.filled, step < length)
+    np.testing.assert_array_equal(episodes.reward, step < length)
+    np.testing.assert_array_equal(episodes.terminated, (step >= length - 1) & (np.arange(6) < 4))
+    assert episodes.obs.shape == (5, 6, 2, 1 + 4 + 2) and episodes.obs.dtype == np.float32
+    np.testing.assert_array_equal(episodes.obs[..., 0], np.broadcast_to(np.arange(5)[:, None, None], (5, 6, 2)))
+    assert not episodes.obs[0, ..., 1:5].any()  # there is no last action yet
+    np.testing.assert_array_equal(episodes.obs[1:, ..., 1:5], np.eye(4)[episodes.actions])
+    np.testing.assert_array_equal(episodes.obs[..., 5:], np.broadcast_to(np.eye(2), (5, 6, 2, 2)))
+    np.testing.assert_array_equal(episodes.avail_actions[0, ..., 0], False)
+
+
+@each_script
+def test_rollout_stops_when_all_have_ended_and_pads(script):
+    env = Ragged(2, seed=0)
+    episodes = script.rollout(env, script.Agent(env, 8, False), 1.0, np.random.default_rng(0), CPU)
+    assert env.t == 2
+    assert len(episodes.obs) == 5 and len(episodes.reward) == 4
+    assert episodes.filled.sum(axis=0).tolist() == [1, 2] and episodes.terminated[1:].all()
+
+
+@each_script
+def test_time_limit_is_no_termination(script):
+    agent = {}
+    for name in ("predator_prey", "matrix_game", "two_step_game"):
+        env = envs.make(name, 3, 0)
+        agent = script.Agent(env, 8, False)
+        last = script.rollout(env, agent, 1.0, np.random.default_rng(0), CPU).terminated[-1]
+        assert last.all() == (name != "predator_prey") and last.any() == last.all()
+
+
+def numbered_episodes(script, first, n=2, limit=6, length=6):
+    """Episodes in which every entry says which episode and step it is of: 100 * episode + step."""
+    number = 100 * (first + np.arange(n)) + np.arange(limit + 1)[:, None]
+    filled = np.broadcast_to(np.arange(limit)[:, None] < length, (limit, n))
+    obs = np.broadcast_to(number[..., None, None], (limit + 1, n, 2, 3)).astype(np.float32)
+    avail = np.ones((limit + 1, n, 2, 4), bool)
+    actions = np.broadcast_to(number[:-1, :, None], (limit, n, 2))
+    return script.Batch(obs, obs[:, :, 0], avail, actions, number[:-1].astype(np.float32), ~filled, filled)
+
+
+@each_script
+def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest(script):
+    replay, rng = script.Replay(capacity=4), np.random.default_rng(0)
+    for first in (0, 2, 4):
+        replay.add(numbered_episodes(script, first))
+    batch = replay.sample(2000, 3, rng, CPU)
+    assert batch.obs.shape == (4, 2000, 2, 3) and batch.actions.shape == (3, 2000, 2)
+    episode, start = batch.reward[0].long() // 100, batch.reward[0].long() % 100
+    assert set(episode.tolist()) == {2, 3, 4, 5} and set(start.tolist()) == {0, 1, 2, 3}
+    pairs = torch.bincount((episode - 2) * 4 + start)
+    assert ((pairs - 125) ** 2 / 125).sum() < 37.7  # uniform: chi-square, 15 degrees of freedom, 99.9 %
+    number = 100 * episode + start + torch.arange(4)[:, None]
+    assert torch.equal(batch.reward, number[:-1].float())
+    assert torch.equal(batch.actions, number[:-1, :, None].expand(3, 2000, 2))
+    assert torch.equal(batch.state, number[..., None].expand(4, 2000, 3).float())
+    assert torch.equal(batch.obs, number[..., None, None].expand(4, 2000, 2, 3).float())
+
+
+@each_script
+def test_replay_gives_whole_episodes_and_marks_the_rest_of_short_ones(script):
+    replay, rng = script.Replay(capacity=4), np.random.default_rng(0)
+    replay.add(numbered_episodes(script, 0))
+    replay.add(numbered_episodes(script, 2, length=2))
+    batch = replay.sample(100, 6, rng, CPU)
+    assert (batch.reward[0] % 100 == 0).all()
+    short = batch.reward[0] >= 200
+    assert short.any() and (batch.filled.sum(0) == torch.where(short, 2, 6)).all()
+    assert (replay.sample(100, 1, rng, CPU).filled).all()  # windows that fit lie inside the episode
+
+
+@each_script
+def test_replay_keeps_what_the_environment_gave(script):
+    env = envs.make("predator_prey", 5, 0)
+    replay = script.Replay(capacity=5)
+    replay.add(script.rollout(env, script.Agent(env, 8, False), 1.0, np.random.default_rng(0), CPU))
+    assert replay.fields[0].dtype == replay.fields[1].dtype == np.uint8

@@ -1,0 +1,342 @@
+"""The scripts as a user runs them: every environment, logs, seeds, interruptions, mistakes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+import iql
+import vdn
+
+ROOT = Path(__file__).resolve().parent.parent
+TIME_COLUMNS = {"charts/seconds", "charts/SPS"}
+each_script = pytest.mark.parametrize("script", [iql, vdn], ids=lambda script: script.__name__)
+both_agents = pytest.mark.parametrize("recurrent", ["--no-recurrent", "--recurrent"])
+TINY = ["--total-timesteps", "2000", "--eval-interval", "1000", "--num-envs", "10"]
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Call the script's own parse() and main() in an empty folder; returns the rows of the new metrics.csv."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.chdir(tmp_path)
+
+    def call(script, *argv, wandb_mode="disabled"):
+        monkeypatch.setattr(sys, "argv", [script.__file__, "--wandb-mode", wandb_mode, *map(str, argv)])
+        script.main(script.parse())
+        return read(newest_run(tmp_path))
+
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def newest_run(folder):
+    return max((folder / "runs").iterdir(), key=lambda path: path.name.split("__")[-1])
+
+
+def read(run_folder):
+    with open(run_folder / "metrics.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def command(script, *argv):
+    return [sys.executable, script.__file__, *map(str, argv)]
+
+
+def start(script, *argv, cwd, **environment):
+    """The script in a process group of its own, as a terminal would start it."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command(script, *argv), cwd=cwd, env=environment, start_new_session=True, **pipe)
+
+
+def wait_for_lines(process, folder, n):
+    """Wait until the run in `folder` has logged n lines."""
+    for _ in range(600):
+        logs = list(folder.glob("runs/*/metrics.csv"))
+        if logs and logs[0].read_text().count("\n") > n:
+            return logs[0]
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    raise AssertionError("nothing was logged in a minute")
+
+
+# --- every script on every environment ------------------------------------------------------------------------------
+
+
+@each_script
+@both_agents
+@pytest.mark.parametrize("env", list(envs.ENVS))
+def test_as_a_user_would(script, recurrent, env, tmp_path):
+    argv = ["--env", env, recurrent, *TINY]
+    done = subprocess.run(command(script, *argv), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    last = done.stdout.splitlines()[-1]
+    for word in ("2,000", "train return", "eval return", "steps/s", "left"):
+        assert word in last
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith(f"{env}__{script.__name__}__1__")
+    rows = read(folder)
+    assert [row["global_step"] for row in rows] == [1000, 2000]
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["algo"], config["env"], config["seed"]) == (script.__name__, env, 1)
+    assert config["total_timesteps"] == 2000 and config["versions"]["torch"] == torch.__version__
+    assert len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) == 1
+    assert not (tmp_path / "wandb").exists()
+
+
+@each_script
+def test_metrics_have_the_same_names_in_every_script(run, script):
+    names = set(run(script, "--env", "matrix_game", *TINY)[0])
+    shared = {"global_step", "charts/seconds", "charts/SPS", "charts/epsilon", "charts/episodic_return"}
+    shared |= {
+        "eval/return_mean",
+        "eval/return_std",
+        "losses/td",
+        "losses/grad_norm",
+        "values/q_taken",
+        "values/target",
+    }
+    assert names == shared
+
+
+@each_script
+def test_environment_of_ones_own(run, script):
+    rows = run(script, "--env", "test_algorithms:Ragged", "--total-timesteps", 200, "--eval-interval", 100)
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+    # 32 copies: 1, 2 and 3 steps, and the other 29 reach the limit of 4, with a reward of 1 for each
+    assert rows[-1]["eval/return_mean"] == pytest.approx((1 + 2 + 3 + 29 * 4) / 32)
+
+
+def test_options_of_the_environment_reach_it(run):
+    options = ["--predator-prey.n-predators", 4, "--predator-prey.grid-size", 7, "--predator-prey.view", 1]
+    run(vdn, "--predator-prey.penalty", 1.5, "--predator-prey.n-prey", 2, *options, *TINY)
+    model = torch.load(newest_run(Path.cwd()) / "model.pt")
+    assert model["args"]["predator_prey"] == dict(penalty=1.5, grid_size=7, n_predators=4, n_prey=2, view=1)
+    assert model["agent"]["encoder.weight"].shape == (64, 3 * 9 + 2 * 7 + 5 + 4)
+
+
+def test_counts_may_be_written_as_1e3(run):
+    assert (
+        run(vdn, "--env", "matrix_game", "--total-timesteps", "1e3", "--eval-interval", "5e2")[-1]["global_step"]
+        == 1000
+    )
+
+
+def test_renamed_copy_runs_and_logs_under_its_own_name(tmp_path):
+    for source, name in ((vdn.__file__, "my_vdn.py"), (envs.__file__, "envs.py")):
+        (tmp_path / name).write_text(Path(source).read_text())
+    argv = [sys.executable, tmp_path / "my_vdn.py", "--env", "matrix_game", *TINY]
+    (tmp_path / "elsewhere").mkdir()
+    subprocess.run(argv, cwd=tmp_path / "elsewhere", check=True, capture_output=True)
+    assert newest_run(tmp_path / "elsewhere").name.startswith("matrix_game__my_vdn__1__")
+
+
+@pytest.mark.parametrize("script", ["iql.py", "vdn.py"])
+def test_help_is_complete_and_does_not_import_torch(script):
+    code = f"import runpy, sys; sys.argv = ['{script}', '--help']; runpy.run_path('{script}', run_name='__main__')"
+    checked = f"try:\n    {code}\nfinally:\n    assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", checked], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in "--env --seed --total-timesteps --recurrent --predator-prey.penalty --wandb-mode --window".split():
+        assert name in done.stdout
+
+
+# --- learning, against closed forms ---------------------------------------------------------------------------------
+
+
+def test_vdn_fits_the_matrix_game_as_least_squares_does(run):
+    rows = run(vdn, "--env", "matrix_game", "--seed", 3)
+    assert rows[-1]["eval/return_mean"] == 0
+    env = envs.make("matrix_game", 1, 0)
+    agent = vdn.Agent(env, 64, False)
+    agent.load_state_dict(torch.load(newest_run(Path.cwd()) / "model.pt")["agent"])
+    obs = torch.tensor([[1.0, 0, 0, 0, 1, 0], [1.0, 0, 0, 0, 0, 1]])  # observation, no last action, agent id
+    with torch.no_grad():
+        q_1, q_2 = agent(obs[None, None])[0][0, 0].numpy()
+    q_tot = q_1[:, None] + q_2
+    grand = env.payoff.mean()
+    assert grand == pytest.approx(-4.44, abs=0.01) and env.payoff.mean(axis=1) == pytest.approx(
+        [-5.33, -4, -4], abs=0.01
+    )
+    assert q_tot.mean() == pytest.approx(grand, abs=0.1)
+    for axis in (0, 1):
+        assert q_tot.mean(axis) - q_tot.mean() == pytest.approx(env.payoff.mean(axis) - grand, abs=0.1)
+
+
+def test_vdn_settles_for_7_in_the_two_step_game(run):
+    assert run(vdn, "--env", "two_step_game", "--seed", 3)[-1]["eval/return_mean"] == 7
+
+
+# --- same seed, same run --------------------------------------------------------------------------------------------
+
+
+@each_script
+@both_agents
+def test_same_seed_same_log_other_seed_other_log(run, script, recurrent):
+    argv = [*TINY, recurrent, "--train-frequency", 50, "--batch-size", 8, "--window", 10]
+
+    def log(seed):
+        return [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in run(script, *argv, "--seed", seed)]
+
+    first = log(1)
+    assert len(first) == 2 and first == log(1)
+    assert first != log(2)
+
+
+def test_evaluating_more_often_changes_nothing_in_training(run):
+    often, seldom = (run(vdn, *TINY, "--eval-interval", n)[-1] for n in (1000, 2000))
+    assert often["values/q_taken"] != seldom["values/q_taken"]  # means since the last evaluation
+    often, seldom = (torch.load(path / "model.pt")["agent"] for path in sorted(Path("runs").iterdir()))
+    assert all(torch.equal(often[name], seldom[name]) for name in often)
+
+
+# --- interruptions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_interrupted_run_keeps_what_it_has_logged(number, code, tmp_path):
+    process = start(vdn, "--env", "matrix_game", "--total-timesteps", "1e9", "--eval-interval", 200, cwd=tmp_path)
+    log = wait_for_lines(process, tmp_path, 5)
+    os.killpg(process.pid, number)  # the whole group, as Ctrl-C in a terminal does
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    assert log.read_text().endswith("\n")
+    rows = read(log.parent)
+    assert len(rows) >= 5 and rows[-1]["global_step"] == 200 * len(rows)
+    model = torch.load(log.parent / "model.pt")
+    assert model["global_step"] in (rows[-1]["global_step"], rows[-1]["global_step"] - 200)
+    if number != signal.SIGKILL:
+        assert steps_in_wandb_file(log.parent) == [row["global_step"] for row in rows]
+
+
+def steps_in_wandb_file(run_folder):
+    """The values of global_step in a W&B transaction log: LevelDB's log format after a header of 7 bytes."""
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = run_folder.glob("wandb/offline-run-*/run-*.wandb")
+    data, at, steps, message = path.read_bytes(), 7, [], b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # no record header crosses a block
+            at += 32768 - at % 32768
+            continue
+        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        message += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # a full record, or the last part of one
+            record = wandb_internal_pb2.Record.FromString(message)
+            items = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
+            steps += [json.loads(items["global_step"])] if items else []
+            message = b""
+    return steps
+
+
+def test_loss_that_is_not_finite_stops_the_run(run, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, "--env", "matrix_game", "--learning-rate", 1e30, "--max-grad-norm", 1e30)
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not finite at step 20" in line and "last logged" in line
+
+
+def test_full_disk_is_not_silent(tmp_path):
+    (tmp_path / "metrics.csv").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        vdn.log(tmp_path, None, {"global_step": 1})
+
+
+@pytest.mark.parametrize("key", ["", "0" * 40], ids=["no key", "no network"])
+def test_online_without_key_or_network_goes_on_offline(key, tmp_path):
+    environment = dict(HOME=str(tmp_path), WANDB_API_KEY=key, WANDB_BASE_URL="http://127.0.0.1:9")
+    before = time.time()
+    process = start(vdn, "--env", "matrix_game", *TINY, "--wandb-mode", "online", cwd=tmp_path, **environment)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert time.time() - before < 60  # half a minute for W&B, and the run
+    assert len([line for line in stdout.splitlines() if line.startswith("W&B logs offline: ")]) == 1
+    assert len(steps_in_wandb_file(newest_run(tmp_path))) == 2
+
+
+# --- mistakes -------------------------------------------------------------------------------------------------------
+
+
+@each_script
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        ("--env chess", "environment must be one of matrix_game, two_step_game, gaussian_squeeze, predator_prey"),
+        ("--num-envs 0", "--num-envs must be at least 1, got 0"),
+        ("--batch-size 0", "--batch-size must be at least 1, got 0"),
+        ("--total-timesteps 0", "--total-timesteps must be at least 1, got 0"),
+        ("--total-timesteps -1e6", "--total-timesteps must be at least 1, got -1000000"),
+        ("--eval-interval 0", "--eval-interval must be at least 1, got 0"),
+        ("--train-frequency 0", "--train-frequency must be at least 1, got 0"),
+        ("--window 0", "--window must be at least 1, got 0"),
+        ("--hidden-dim 0", "--hidden-dim must be at least 1, got 0"),
+        ("--target-network-frequency 0", "--target-network-frequency must be at least 1, got 0"),
+        ("--gamma 1.1", "--gamma must be between 0 and 1, got 1.1"),
+        ("--gamma nan", "--gamma must be between 0 and 1, got nan"),
+        ("--start-e 2", "--start-e must be between 0 and 1, got 2.0"),
+        ("--end-e -0.1", "--end-e must be between 0 and 1, got -0.1"),
+        ("--tau 2", "--tau must be between 0 and 1, got 2.0"),
+        ("--learning-rate -1", "--learning-rate must be at least 0, got -1.0"),
+        ("--seed -1", "--seed must be between 0 and 4294967295, got -1"),
+        ("--batch-size 600000", "--batch-size 600000 x 1 steps must be at most --buffer-size 500000"),
+        ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
+        ("--predator-prey.view 0", "predator_prey: view must be at least 1, got 0"),
+        ("--predator-prey.grid-size 1", "predator_prey: grid_size must be at least 2, got 1"),
+        ("--predator-prey.n-predators 30", "predator_prey: n_predators + n_prey must be at most 25"),
+        pytest.param(
+            "--cuda",
+            "--cuda needs a GPU and a CUDA build of torch",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU"),
+        ),
+    ],
+)
+def test_mistakes_end_with_one_line_before_anything_is_created(run, script, argv, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(script, *argv.split())
+    assert stopped.value.code == 2
+    stdout, stderr = capsys.readouterr()
+    (line,) = stderr.splitlines()
+    assert line.startswith(f"{script.__name__}.py: error: ") and message in line
+    assert stdout == "" and not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize("argv", ["--total-timesteps 1.5", "--total-timesteps many", "--no-such-thing 1"])
+def test_malformed_arguments_are_named(run, argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, *argv.split())
+    assert stopped.value.code == 2
+    stderr = capsys.readouterr().err
+    assert all(word in stderr for word in argv.split())
+    assert not list(Path.cwd().iterdir())
+
+
+def test_run_folder_that_cannot_be_written(run, capsys):
+    Path("runs").write_text("in the way")
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, "--env", "matrix_game")
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run folder runs/matrix_game__vdn__1__" in line and "cannot be written" in line
+    assert Path("runs").read_text() == "in the way"
+
+
+def test_mistakes_as_a_process(tmp_path):
+    done = subprocess.run(command(vdn, "--gamma", 2), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    assert done.stderr == "vdn.py: error: --gamma must be between 0 and 1, got 2.0\n"
