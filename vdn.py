@@ -421,7 +421,7 @@ def main(args):
                 row |= {name: torch.stack(values).mean().item() for name, values in metrics.items()}
                 log(folder, wandb_run, row)
                 save(folder, networks, args, global_step)
-                returns.clear(), metrics.clear()
+                returns, metrics = [], defaultdict(list)
                 next_eval = (global_step // args.eval_interval + 1) * args.eval_interval
             if finished or time.time() - said > 5:
                 said = time.time()

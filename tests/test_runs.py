@@ -219,8 +219,9 @@ def test_interrupted_run_keeps_what_it_has_logged(number, code, tmp_path):
     assert len(rows) >= 5 and rows[-1]["global_step"] == 200 * len(rows)
     model = torch.load(log.parent / "model.pt")
     assert model["global_step"] in (rows[-1]["global_step"], rows[-1]["global_step"] - 200)
-    if number != signal.SIGKILL:
-        assert steps_in_wandb_file(log.parent) == [row["global_step"] for row in rows]
+    if number != signal.SIGKILL:  # W&B has all of it, but perhaps for a line during which the signal came
+        in_wandb, in_csv = steps_in_wandb_file(log.parent), [row["global_step"] for row in rows]
+        assert in_wandb in (in_csv, in_csv[:-1])
 
 
 def steps_in_wandb_file(run_folder):
@@ -249,7 +250,7 @@ def test_loss_that_is_not_finite_stops_the_run(run, capsys):
         run(vdn, "--env", "matrix_game", "--learning-rate", 1e30, "--max-grad-norm", 1e30)
     assert stopped.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "not finite at step 20" in line and "last logged" in line
+    assert "not finite at step 100" in line and "last logged" in line
 
 
 def test_full_disk_is_not_silent(tmp_path):

@@ -1,0 +1,123 @@
+"""The house itself: shared text, metadata, and a README that tells the truth about names."""
+
+import ast
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ["iql.py", "vdn.py"]
+README = (ROOT / "README.md").read_text()
+
+
+def shared_blocks(script):
+    """Name -> text of the marked blocks."""
+    blocks = re.findall(r"^ *# \[shared: (.+?)\]\n(.*?)^ *# \[end\]\n", (ROOT / script).read_text(), re.M | re.S)
+    assert blocks and len(dict(blocks)) == len(blocks)
+    return dict(blocks)
+
+
+@pytest.mark.parametrize("script", SCRIPTS[1:])
+def test_shared_blocks_are_identical(script):
+    reference = shared_blocks(SCRIPTS[0])
+    blocks = shared_blocks(script)
+    assert list(blocks) == list(reference)
+    for name, text in blocks.items():
+        assert text == reference[name], f"block {name!r} of {script} differs from that of {SCRIPTS[0]}"
+
+
+def test_most_of_a_script_is_shared():
+    for script in SCRIPTS:
+        text = (ROOT / script).read_text()
+        assert text.count("# [shared: ") == text.count("# [end]") == len(shared_blocks(script))
+        assert sum(map(len, shared_blocks(script).values())) > 0.8 * len(text)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_inline_metadata_equals_requirements(script):
+    (block,) = re.findall(r"^# /// script\n(.*?)^# ///$", (ROOT / script).read_text(), re.M | re.S)
+    dependencies = re.findall(r'^#     "(.+)",$', block, re.M)
+    assert dependencies == (ROOT / "requirements.txt").read_text().split()
+    assert '# requires-python = ">=3.10"' in block
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_imports_only_the_standard_library_its_requirements_and_envs(script):
+    imported = set()
+    for node in ast.walk(ast.parse((ROOT / script).read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            imported.add(node.module.split(".")[0])
+    assert imported - set(sys.stdlib_module_names) == {"envs", "numpy", "torch", "tyro", "wandb"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_importing_a_script_does_nothing(script, tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {Path(script).stem}"
+    done = subprocess.run([sys.executable, "-c", code, "--no-such-flag"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and not list(tmp_path.iterdir())
+
+
+def commands_in(text):
+    """The `python script.py ...` lines of the README and the docstrings, without the comments beside them."""
+    return re.findall(r"python ((?:iql|vdn)\.py(?: +(?:--)?[\w.:/-]+)*)", re.sub(r" {3,}.*", "", text, flags=re.M))
+
+
+def test_commands_in_the_documentation_parse(tmp_path):
+    found = set(commands_in(README))
+    for script in SCRIPTS:
+        text = (ROOT / script).read_text()
+        found |= set(commands_in("\n".join(re.sub(r"(--[\w.]+.*?)  +.*", r"\1", line) for line in text.splitlines())))
+    assert len(found) >= 8
+    for command in sorted(found):
+        script, *argv = command.split()
+        code = f"import sys, {script[:-3]} as s; sys.argv = {[script, *argv]!r}; s.parse()"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr)
+
+
+def test_readme_first_commands_install_what_they_run():
+    train, test = re.findall(r"^python3 -m venv .*$", README, re.M)
+    assert "pip install -r requirements.txt && .venv/bin/python vdn.py --env predator_prey --seed 1" in train
+    assert "pip install -r requirements-dev.txt && .venv/bin/python -m pytest" in test
+
+
+def test_readme_explains_every_metric():
+    table = README[README.index("| column | what it is |") :]
+    table = table[: table.index("\n\n")]
+    explained = set(re.findall(r"`((?:\w+/)?\w+)`(?=[,| ])", table))
+    (log, *_) = ROOT.glob("benchmark/results/*/metrics.csv")
+    with open(log, newline="") as file:
+        assert set(next(csv.reader(file))) <= explained
+
+
+def test_readme_links_exist():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_model_loading_example_of_the_readme(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    run = [sys.executable, ROOT / "vdn.py", "--total-timesteps", "100", "--num-envs", "1", "--wandb-mode", "disabled"]
+    subprocess.run(run, cwd=tmp_path, check=True, capture_output=True)
+    (folder,) = (tmp_path / "runs").iterdir()
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + example.replace("runs/<run>", f"runs/{folder.name}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("a") == 100 and re.search(r"return -?\d", done.stdout)
+
+
+def test_published_numbers_come_from_the_raw_curves():
+    """Every final return in the README's table of results is in the last line of a committed metrics.csv."""
+    rows = re.findall(r"^\| `(\w+)\.py` \| (\d+) \| ([\d.]+) \| (\d+) s \|", README, re.M)
+    assert len(rows) >= 3
+    for algo, seed, final, seconds in rows:
+        with open(ROOT / f"benchmark/results/predator_prey__{algo}__{seed}/metrics.csv", newline="") as file:
+            last = list(csv.DictReader(file))[-1]
+        assert f"{float(last['eval/return_mean']):.1f}" == final
+        assert f"{float(last['charts/seconds']):.0f}" == seconds
