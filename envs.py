@@ -17,7 +17,8 @@ scripts are to train on, follow one small protocol. E = num_envs, N = n_agents:
 
 Time limits are the caller's to count: an episode that reaches `episode_limit` steps without `terminated` is truncated,
 and learning bootstraps from its last observation. A copy that has terminated before the others is stepped on with them
-until the next `reset()`; the caller ignores what it returns. All randomness comes from one generator made from `seed`.
+until the next `reset()`; nothing is learned from what it returns then. Until it terminates, each of its agents has at
+least one available action. All randomness comes from one generator made from `seed`.
 
     python -c "import envs; env = envs.make('predator_prey', num_envs=1, seed=1); env.reset(); print(env.render())"
 """
@@ -40,21 +41,20 @@ def make(name, num_envs, seed, **options):
             cls = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise ValueError(f"environment {name!r} cannot be imported: {error}") from None
-    elif name in ENVS:
-        cls = ENVS[name]
-    else:
+        return cls(num_envs, seed, **options)
+    if name not in ENVS:
         raise ValueError(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
     try:
-        return cls(num_envs, seed, **options)
-    except (TypeError, ValueError) as error:
+        return ENVS[name](num_envs, seed, **options)
+    except (TypeError, ValueError) as error:  # TypeError: no such option
         raise ValueError(f"{name}: {error}") from error
 
 
 class MatrixGame:
     """Two agents, three actions, one step, one pay-off matrix (Son et al. 2019, Table 1).
 
-    The best joint action, (0, 0) = 8, lies between pay-offs of -12, so that an agent that averages over its partner's
-    actions prefers anything else. Observation and state are the constant 1.
+    The best joint action, (0, 0) = 8, shares its row and column with pay-offs of -12, so that an agent whose partner
+    explores uniformly is on average better off with any other action. Observation and state are the constant 1.
     """
 
     payoff = np.array([[8, -12, -12], [-12, 0, 0], [-12, 0, 0]], np.float32)
@@ -78,7 +78,8 @@ class TwoStepGame:
     """Two agents, two actions, two steps (Rashid et al. 2018, section 5).
 
     In the first step agent 0 alone picks the matrix of the second: action 0 leads to 2A, where everything pays 7,
-    action 1 to 2B, where both agents have to choose action 1 for 8. Observation and state: one-hot of (1, 2A, 2B).
+    action 1 to 2B, where both agents have to choose action 1 for 8. Observation and state: one-hot of (first step,
+    2A, 2B), all zeros when it is over.
     """
 
     payoff = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
@@ -222,7 +223,7 @@ class PredatorPreyOptions:
 
 
 class PredatorPrey:
-    """Modified predator-prey: hunting pays together and is punished alone (Son et al. 2019, section 5.3).
+    """Modified predator-prey: attacking together is rewarded, attacking alone punished (Son et al. 2019, section 5.3).
 
     Predators and prey move on a grid as `move` says, the prey uniformly at random over the same five actions. After
     everyone has moved, each prey with two or more predators next to it pays +1 and is put on a random empty cell other
@@ -237,7 +238,7 @@ class PredatorPrey:
     def __init__(self, num_envs, seed, **options):
         options = PredatorPreyOptions(**options)
         for name, least in {"penalty": 0, "grid_size": 2, "n_predators": 1, "n_prey": 1, "view": 1}.items():
-            if not getattr(options, name) >= least:
+            if not least <= getattr(options, name) < np.inf:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
         self.n_entities, self.n_cells = options.n_predators + options.n_prey, options.grid_size**2
         if self.n_entities > self.n_cells:
@@ -250,8 +251,8 @@ class PredatorPrey:
         # What an agent sees of an empty grid from each cell: walls and its own place [n_cells, obs_dim].
         width = 2 * self.view + 1
         row, col = np.divmod(np.arange(self.n_cells), self.grid_size)
-        inside = np.pad(np.zeros((self.grid_size, self.grid_size)), self.view, constant_values=1)
-        walls = np.lib.stride_tricks.sliding_window_view(inside, (width, width)).reshape(self.n_cells, width**2)
+        outside = np.pad(np.zeros((self.grid_size, self.grid_size)), self.view, constant_values=1)
+        walls = np.lib.stride_tricks.sliding_window_view(outside, (width, width)).reshape(self.n_cells, width**2)
         place = np.eye(self.grid_size)
         nobody = np.zeros((self.n_cells, 2 * width**2))
         self.empty_view = np.hstack([nobody, walls, place[row], place[col]]).astype(np.uint8)

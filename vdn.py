@@ -1,16 +1,17 @@
 """VDN: value-decomposition networks (Sunehag et al. 2018, "Value-Decomposition Networks For Cooperative Multi-Agent
 Learning Based On Team Reward").
 
-The team's value is the sum of the agents' individual values, Q_i of agent i's own observations and actions tau_i:
+The team's value is the sum of the agents' own values Q_i(tau_i, u_i), where tau_i is what agent i has observed and done
+(or without --recurrent: what it observes now and did last):
 
     Q_tot(tau, u) = sum_i Q_i(tau_i, u_i)                                                                   (1)
     y = r + gamma max_{u'} Q_tot(tau', u'; target) = r + gamma sum_i max_{u_i'} Q_i(tau_i', u_i'; target)   (2)
     L = (Q_tot(tau, u) - y)^2                                                                               (3)
 
-Only the sum is trained on the team reward r, and its gradient finds each agent's share. The maximum in (2) and the best
-joint action need no search: a sum is largest where each of its terms is, so every agent maximises its own. What a sum
-cannot say is that an action is good only together with another's: in the matrix game it settles for 0 instead of 8.
-All agents share the weights of one network.
+Only the sum is fitted to the team reward r; the gradient through it decides each agent's share. The maximum in (2) and
+the best joint action need no search: a sum is largest where each of its terms is, so every agent maximises its own.
+What a sum cannot express is an action that is good only if another agent takes a certain one: in the matrix game VDN
+settles for 0 where 8 is possible. All agents share the weights of one network.
 
     python vdn.py --env predator_prey --seed 1          a run of a few minutes; logs below runs/
     python vdn.py --env predator_prey --recurrent       agents that remember (a GRU)
@@ -78,7 +79,7 @@ class Args:
     """the W&B user or team, if not your default one"""
 
     total_timesteps: Count = 1_000_000
-    """environment steps to train for, rounded up to whole episodes"""
+    """environment steps to train for, rounded up to whole episodes of all copies"""
     num_envs: Count = 20
     """copies of the environment that play in parallel"""
     eval_interval: Count = 20_000
@@ -91,17 +92,17 @@ class Args:
     """share of the steps over which epsilon falls from start to end"""
 
     recurrent: bool = False
-    """agents remember by a GRU; otherwise they see only the present"""
+    """agents remember by a GRU; otherwise they know only their present observation and last action"""
     hidden_dim: Count = 64
     """width of the agent network"""
     buffer_size: Count = 500_000
-    """steps in the replay, which holds whole episodes"""
+    """steps in the replay, which keeps a full episode's room for each episode"""
     train_frequency: Count = 16
     """environment steps for each update"""
     batch_size: Count = 128
     """windows in each update"""
     window: Count = 1
-    """consecutive steps in a window; episodes that are not longer are taken whole"""
+    """consecutive steps in a window; shorter episodes are taken whole"""
     learning_rate: float = 5e-4
     """step size of Adam"""
     gamma: float = 0.99
@@ -128,7 +129,7 @@ DEFAULTS = {
     "two_step_game": ONE_STEP | UNIFORM | dict(total_timesteps=50_000, window=2, target_network_frequency=100),
     "gaussian_squeeze": ONE_STEP,
 }
-# A GRU learns from whole episodes: one update of 32 of them for each one played, as in the QMIX paper.
+# A GRU learns from whole episodes of up to 100 steps: one update on 32 of them for each one played, as for QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100)
 
 
@@ -151,9 +152,11 @@ def parse():
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
     limits |= dict.fromkeys(["learning_rate", "max_grad_norm"], (0, np.inf)) | {"seed": (0, 2**32 - 1)}
     for name, (low, high) in limits.items():
-        if not low <= getattr(args, name) <= high:
-            allowed = f"at least {low}" if high == np.inf else f"between {low} and {high}"
-            stop(f"--{name.replace('_', '-')} must be {allowed}, got {getattr(args, name)}")
+        value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
+        if not low <= value <= high or value == np.inf:
+            stop(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
+    if set(args.wandb_project_name) & set("/\\#?%:"):
+        stop(f"--wandb-project-name must be without / \\ # ? % and :, got {args.wandb_project_name}")
     return args
 
 
@@ -175,8 +178,8 @@ class Batch(NamedTuple):
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
     actions: Tensor  # [T, B, n_agents] int64
     reward: Tensor  # [T, B] the team's
-    terminated: Tensor  # [T, B] bool: true end, nothing to bootstrap from; a time limit is none
-    filled: Tensor  # [T, B] bool: False after the end of an episode
+    terminated: Tensor  # [T, B] bool: the game itself is over, nothing to bootstrap from; a time limit does not set it
+    filled: Tensor  # [T, B] bool: False for the padding after the end of an episode
 
 
 class Agent(nn.Module):
@@ -206,7 +209,10 @@ class Agent(nn.Module):
 
 
 def vdn_loss(q, target_q, batch, gamma):
-    """Equations (1) to (3). q [T, B, n_agents, n_actions] at steps 0..T-1, target_q the target network's at 1..T."""
+    """Equations (1) to (3): the loss, and what to log of it.
+
+    q [T, B, n_agents, n_actions] are the Q_i at steps 0..T-1, target_q those of the target network at steps 1..T.
+    """
     q_taken = q.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
     target_max = target_q.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
     q_tot = q_taken.sum(-1)  # [T, B] (1)
@@ -226,7 +232,7 @@ def make_networks(env, args):
 
 
 def compute_loss(networks, targets, batch, args):
-    """What an update minimises: the loss on a Batch, and what to log of it."""
+    """The loss of the networks on a Batch, and what to log of it."""
     q, _ = networks["agent"](batch.obs[:-1])
     with torch.no_grad():  # over the whole window: a GRU has to be warm before the second observation
         target_q, _ = targets["agent"](batch.obs)
@@ -235,7 +241,7 @@ def compute_loss(networks, targets, batch, args):
 
 # [shared: replay, rollout, logging, training]
 class Replay:
-    """The last `capacity` episodes, each field as [capacity, T+1, ...] in the type in which the environment gave it."""
+    """The last `capacity` episodes, every field [capacity, episode_limit + 1, ...] in the type of `rollout`."""
 
     def __init__(self, capacity):
         self.capacity, self.added, self.fields = capacity, 0, None
@@ -243,8 +249,8 @@ class Replay:
     def add(self, episodes):
         """episodes: a Batch of numpy arrays, whole episodes from `rollout`."""
         if self.fields is None:
-            limit = len(episodes.obs)
-            self.fields = [np.zeros((self.capacity, limit, *x.shape[2:]), x.dtype) for x in episodes]
+            rows = len(episodes.obs)  # episode_limit + 1
+            self.fields = [np.zeros((self.capacity, rows, *x.shape[2:]), x.dtype) for x in episodes]
             self.length = np.zeros(self.capacity, int)
         n = episodes.filled.shape[1]
         slots = np.arange(self.added, self.added + n) % self.capacity
@@ -272,13 +278,13 @@ def epsilon_greedy(q, avail_actions, epsilon, rng):
 @torch.no_grad()
 def rollout(env, agent, epsilon, rng, device):
     """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T = episode_limit, B = num_envs."""
-    agent_id = np.broadcast_to(np.eye(env.n_agents), (env.num_envs, env.n_agents, env.n_agents))
-    last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions))
     obs, state = env.reset()
+    agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
+    last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
     over, hidden = np.zeros(env.num_envs, bool), None
-    before, after = [], []  # of each step
+    before, after = [], []  # the rows of Batch's first three fields, and of the others
     while True:
-        inputs = np.concatenate([obs, last_action.astype(obs.dtype), agent_id.astype(obs.dtype)], axis=2)
+        inputs = np.concatenate([obs, last_action, agent_id], axis=2)
         before.append((inputs, state.copy(), env.avail_actions.copy()))
         if over.all() or len(after) == env.episode_limit:
             break
@@ -287,8 +293,8 @@ def rollout(env, agent, epsilon, rng, device):
         obs, state, reward, terminated = env.step(actions)
         after.append((actions, np.where(over, 0, reward).astype(np.float32), terminated | over, ~over))
         over = over | terminated
-        last_action = np.eye(env.n_actions)[actions]
-    rest = env.episode_limit - len(after)  # of which `filled` says that it did not happen
+        last_action = np.eye(env.n_actions, dtype=obs.dtype)[actions]
+    rest = env.episode_limit - len(after)  # padding, not filled
     before += [before[-1]] * rest
     after += [(actions, np.zeros_like(after[-1][1]), over, ~over)] * rest
     return Batch(*map(np.stack, zip(*before)), *map(np.stack, zip(*after)))
@@ -306,7 +312,8 @@ def open_run(args):
         commit = subprocess.run(git, cwd=here, capture_output=True, text=True).stdout.strip() or None
     except OSError:  # no git on this machine
         commit = None
-    config = {"algo": args.exp_name, **asdict(args), "git_commit": commit, "versions": versions, "command": sys.argv}
+    config = {"algo": Path(__file__).stem, **asdict(args)}
+    config |= {"git_commit": commit, "versions": versions, "command": sys.argv}
     try:
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -324,7 +331,7 @@ def open_run(args):
         return folder, init(args.wandb_mode)
     try:
         if not wandb.login(prompt=False):
-            raise wandb.Error("no API key, see `wandb login`")
+            raise wandb.Error("not logged in, see `wandb login`")
         return folder, init("online")
     except wandb.Error as error:
         print(f"W&B logs offline: {str(error).splitlines()[0]}", flush=True)
@@ -350,11 +357,11 @@ def main(args):
     if args.cuda and not torch.cuda.is_available():
         stop("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
     device = torch.device("cuda" if args.cuda else "cpu")
-    torch.set_num_threads(1)  # small matrices gain nothing from more, and one thread gives the same numbers everywhere
+    torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
     env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
     rng, eval_rng = np.random.default_rng(rng_seed), np.random.default_rng(eval_seed)
-    options = asdict(args).get(args.env, {})
+    options = asdict(args).get(args.env, {}) if args.env in envs.ENVS else {}
     try:
         env = envs.make(args.env, args.num_envs, env_seed, **options)
         eval_env = envs.make(args.env, 32, eval_seed, **options)
@@ -407,9 +414,9 @@ def main(args):
 
             seconds = time.time() - start_time
             finished = global_step >= args.total_timesteps
-            if finished or (metrics and global_step >= next_eval):
+            if finished or (n_updates and global_step >= next_eval):
                 scores = rollout(eval_env, networks["agent"], 0.0, eval_rng, device).reward.sum(axis=0)
-                row = {
+                row |= {  # keeps the last losses where there was no update since
                     "global_step": global_step,
                     "charts/seconds": seconds,
                     "charts/SPS": global_step / seconds,

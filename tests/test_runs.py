@@ -196,6 +196,12 @@ def test_same_seed_same_log_other_seed_other_log(run, script, recurrent):
     assert first != log(2)
 
 
+def test_every_line_of_the_log_is_complete_however_rare_the_updates(run):
+    rows = run(vdn, "--env", "matrix_game", *TINY, "--eval-interval", 100, "--train-frequency", 700)
+    assert [row["global_step"] for row in rows] == list(range(700, 2001, 100))
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+
+
 def test_evaluating_more_often_changes_nothing_in_training(run):
     often, seldom = (run(vdn, *TINY, "--eval-interval", n)[-1] for n in (1000, 2000))
     assert often["values/q_taken"] != seldom["values/q_taken"]  # means since the last evaluation
@@ -279,22 +285,26 @@ def test_online_without_key_or_network_goes_on_offline(key, tmp_path):
     "argv, message",
     [
         ("--env chess", "environment must be one of matrix_game, two_step_game, gaussian_squeeze, predator_prey"),
-        ("--num-envs 0", "--num-envs must be at least 1, got 0"),
-        ("--batch-size 0", "--batch-size must be at least 1, got 0"),
-        ("--total-timesteps 0", "--total-timesteps must be at least 1, got 0"),
-        ("--total-timesteps -1e6", "--total-timesteps must be at least 1, got -1000000"),
-        ("--eval-interval 0", "--eval-interval must be at least 1, got 0"),
-        ("--train-frequency 0", "--train-frequency must be at least 1, got 0"),
-        ("--window 0", "--window must be at least 1, got 0"),
-        ("--hidden-dim 0", "--hidden-dim must be at least 1, got 0"),
-        ("--target-network-frequency 0", "--target-network-frequency must be at least 1, got 0"),
-        ("--gamma 1.1", "--gamma must be between 0 and 1, got 1.1"),
-        ("--gamma nan", "--gamma must be between 0 and 1, got nan"),
-        ("--start-e 2", "--start-e must be between 0 and 1, got 2.0"),
-        ("--end-e -0.1", "--end-e must be between 0 and 1, got -0.1"),
-        ("--tau 2", "--tau must be between 0 and 1, got 2.0"),
-        ("--learning-rate -1", "--learning-rate must be at least 0, got -1.0"),
-        ("--seed -1", "--seed must be between 0 and 4294967295, got -1"),
+        ("--num-envs 0", "--num-envs must be in [1, inf), got 0"),
+        ("--batch-size 0", "--batch-size must be in [1, inf), got 0"),
+        ("--total-timesteps 0", "--total-timesteps must be in [1, inf), got 0"),
+        ("--total-timesteps -1e6", "--total-timesteps must be in [1, inf), got -1000000"),
+        ("--eval-interval 0", "--eval-interval must be in [1, inf), got 0"),
+        ("--train-frequency 0", "--train-frequency must be in [1, inf), got 0"),
+        ("--window 0", "--window must be in [1, inf), got 0"),
+        ("--hidden-dim 0", "--hidden-dim must be in [1, inf), got 0"),
+        ("--target-network-frequency 0", "--target-network-frequency must be in [1, inf), got 0"),
+        ("--gamma 1.1", "--gamma must be in [0, 1], got 1.1"),
+        ("--gamma nan", "--gamma must be in [0, 1], got nan"),
+        ("--start-e 2", "--start-e must be in [0, 1], got 2.0"),
+        ("--end-e -0.1", "--end-e must be in [0, 1], got -0.1"),
+        ("--tau 2", "--tau must be in [0, 1], got 2.0"),
+        ("--learning-rate -1", "--learning-rate must be in [0, inf), got -1.0"),
+        ("--learning-rate inf", "--learning-rate must be in [0, inf), got inf"),
+        ("--env seed", "environment must be one of"),
+        ("--wandb-project-name team/project", "--wandb-project-name must be without / "),
+        ("--predator-prey.penalty inf", "predator_prey: penalty must be at least 0, got inf"),
+        ("--seed -1", "--seed must be in [0, 4294967295], got -1"),
         ("--batch-size 600000", "--batch-size 600000 x 1 steps must be at most --buffer-size 500000"),
         ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
         ("--predator-prey.view 0", "predator_prey: view must be at least 1, got 0"),
@@ -340,4 +350,4 @@ def test_run_folder_that_cannot_be_written(run, capsys):
 def test_mistakes_as_a_process(tmp_path):
     done = subprocess.run(command(vdn, "--gamma", 2), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and not list(tmp_path.iterdir())
-    assert done.stderr == "vdn.py: error: --gamma must be between 0 and 1, got 2.0\n"
+    assert done.stderr == "vdn.py: error: --gamma must be in [0, 1], got 2.0\n"
