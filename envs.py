@@ -40,14 +40,37 @@ def make(name, num_envs, seed, **options):
         try:
             cls = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"environment {name!r} cannot be imported: {error}") from None
-        return cls(num_envs, seed, **options)
+            where = "beside the script or on PYTHONPATH"
+            raise ValueError(f"environment {name} cannot be imported, it must be {where}: {error}") from None
+        env = cls(num_envs, seed, **options)
+        check(env)
+        return env
     if name not in ENVS:
         raise ValueError(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
     try:
         return ENVS[name](num_envs, seed, **options)
     except (TypeError, ValueError) as error:  # TypeError: no such option
         raise ValueError(f"{name}: {error}") from error
+
+
+def check(env):
+    """Play one step of an environment of your own; raise ValueError where it does not keep to the protocol above."""
+    for name in ("num_envs", "n_agents", "n_actions", "obs_dim", "state_dim", "episode_limit", "reset", "step"):
+        if not hasattr(env, name):
+            raise ValueError(f"{type(env).__name__} has no {name}")
+    observed = env.reset()
+    if not hasattr(env, "avail_actions") or not env.avail_actions.any(axis=-1).all():
+        raise ValueError(f"{type(env).__name__} must have available actions for every agent after reset()")
+    result = env.step(env.avail_actions.argmax(axis=-1))
+    if len(observed) != 2 or len(result) != 4:
+        raise ValueError("reset() must return obs, state, and step() obs, state, reward, terminated")
+    E, N = env.num_envs, env.n_agents
+    obs, state, avail_actions = (E, N, env.obs_dim), (E, env.state_dim), (E, N, env.n_actions)
+    names = ["obs", "state", "obs", "state", "reward", "terminated", "avail_actions"]
+    shapes = [obs, state, obs, state, (E,), (E,), avail_actions]
+    for name, value, shape in zip(names, [*observed, *result, env.avail_actions], shapes):
+        if np.shape(value) != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {np.shape(value)}")
 
 
 class MatrixGame:

@@ -155,8 +155,13 @@ def parse():
         value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
         if not low <= value <= high or value == np.inf:
             stop(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
-    if set(args.wandb_project_name) & set("/\\#?%:"):
-        stop(f"--wandb-project-name must be without / \\ # ? % and :, got {args.wandb_project_name}")
+    for name in ("exp_name", "wandb_project_name"):
+        value = getattr(args, name)
+        if not 0 < len(value) <= 100 or set(value) & set("/\\#?%:"):
+            stop(f"--{name.replace('_', '-')} must have 1 to 100 characters, none of / \\ # ? % :, got {value!r}")
+    for name in {"gaussian_squeeze", "predator_prey"} - {args.env}:
+        if getattr(args, name) != getattr(Args(), name):
+            stop(f"--{name.replace('_', '-')}.* must go with --env {name}, got --env {args.env}")
     return args
 
 
@@ -285,14 +290,15 @@ def rollout(env, agent, epsilon, rng, device):
     before, after = [], []  # the rows of Batch's first three fields, and of the others
     while True:
         inputs = np.concatenate([obs, last_action, agent_id], axis=2)
-        before.append((inputs, state.copy(), env.avail_actions.copy()))
+        before.append((inputs, state.copy(), env.avail_actions.astype(bool)))
         if over.all() or len(after) == env.episode_limit:
             break
         q, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
         actions = epsilon_greedy(q[0].cpu().numpy(), env.avail_actions, epsilon, rng)
         obs, state, reward, terminated = env.step(actions)
-        after.append((actions, np.where(over, 0, reward).astype(np.float32), terminated | over, ~over))
-        over = over | terminated
+        terminated = over | terminated.astype(bool)
+        after.append((actions, np.where(over, 0, reward).astype(np.float32), terminated, ~over))
+        over = terminated
         last_action = np.eye(env.n_actions, dtype=obs.dtype)[actions]
     rest = env.episode_limit - len(after)  # padding, not filled
     before += [before[-1]] * rest
@@ -442,6 +448,7 @@ def main(args):
         exit_code = 0
     except SystemExit as error:
         exit_code = error.code
+        print(f"stopped at step {global_step:,}, what was logged is in {folder}", flush=True)
         raise
     finally:
         wandb_run.finish(exit_code=exit_code)

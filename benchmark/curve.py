@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results"
-COLOURS = {"iql": "tab:gray", "vdn": "tab:blue"}
+COLOURS = {"iql": "tab:gray", "vdn": "tab:blue", "vdn-recurrent": "tab:cyan"}
 OPTIMUM, RANDOM_PLAY = 28.89, -11.4  # at P = 0.5: value iteration, and the mean return of random actions
 
 
@@ -25,15 +25,19 @@ def main():
         curve = [[float(row[name]) for row in rows] for name in ("global_step", "eval/return_mean")]
         runs[path.parent.name.split("__")[1]].append(curve)
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for algo, curves in runs.items():
-        for i, (steps, returns) in enumerate(curves):
-            axes.plot(
-                steps, returns, color=COLOURS[algo], alpha=0.8, label=None if i else f"{algo}, {len(curves)} seeds"
-            )
+    for algo, colour in COLOURS.items():
+        for i, (steps, returns) in enumerate(runs[algo]):
+            label = "_" if i else f"{algo} ({len(runs[algo])})"
+            axes.plot(steps, returns, color=colour, alpha=0.8, label=label)
     axes.axhline(OPTIMUM, color="black", linestyle="--", linewidth=1, label=f"optimum {OPTIMUM}")
     axes.axhline(RANDOM_PLAY, color="black", linestyle=":", linewidth=1, label=f"random play {RANDOM_PLAY}")
-    axes.set(xlabel="environment steps", ylabel="return of 32 greedy episodes", title="predator-prey, P = 0.5")
-    axes.legend(loc="center right")
+    axes.set(
+        xlabel="environment steps",
+        ylabel="return of 32 greedy episodes",
+        title="predator-prey, P = 0.5 (number of seeds)",
+    )
+    axes.set_ylim(-13, 36)
+    axes.legend(ncols=2, loc="upper left")
     figure.savefig(RESULTS / "predator_prey.png", dpi=120)
 
 

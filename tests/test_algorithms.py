@@ -21,7 +21,7 @@ class Ragged:
     """A user's own environment: copies end at different times, actions are masked, one buffer is used again and again.
 
     Copy e terminates at step e + 1, if the limit of 4 does not come first. Action `t` is not available at step t. After
-    the end nothing is available and the reward is garbage, which the caller has to ignore.
+    the end nothing is available and the reward is garbage, which the caller has to ignore. Masks and ends are integers.
     """
 
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 4, 1, 1, 4
@@ -33,10 +33,10 @@ class Ragged:
     def _now(self, t):
         self.t = t
         self.obs[:] = self.state[:, None] = t
-        self.avail_actions = np.ones((self.num_envs, 2, 4), bool)
+        self.avail_actions = np.ones((self.num_envs, 2, 4), int)
         if t < 4:
-            self.avail_actions[:, :, t] = False
-        self.avail_actions[np.arange(self.num_envs) < t] = False
+            self.avail_actions[:, :, t] = 0
+        self.avail_actions[np.arange(self.num_envs) < t] = 0
         return self.obs, self.state
 
     def reset(self):
@@ -47,7 +47,7 @@ class Ragged:
         self.forbidden_taken += (actions[alive] == self.t).sum()
         reward = np.where(alive, np.float32(1), np.float32(np.nan))
         obs, state = self._now(self.t + 1)
-        return obs, state, reward, np.arange(self.num_envs) < self.t
+        return obs, state, reward, (np.arange(self.num_envs) < self.t).astype(int)
 
     def render(self):
         return str(self.t)

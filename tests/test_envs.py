@@ -309,3 +309,44 @@ class MyPredatorPrey(envs.PredatorPrey):
 def test_what_cannot_work_is_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
         envs.make(name, 2, 0, **options)
+
+
+class Wrong:
+    """Keeps to the protocol but for what `change` does to it."""
+
+    num_envs, n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 2, 3, 4, 5, 6
+    change = {}
+
+    def __init__(self, num_envs, seed):
+        self.avail_actions = np.ones((2, 2, 3), bool)
+        for name, value in self.change.items():
+            setattr(self, name, value)
+
+    def reset(self):
+        return np.zeros((2, 2, 4)), np.zeros((2, 5))
+
+    def step(self, actions):
+        return *self.reset(), np.zeros(2), np.zeros(2, bool)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"obs_dim": 3}, r"obs must have shape \(2, 2, 3\), got \(2, 2, 4\)"),
+        ({"state_dim": 3}, r"state must have shape \(2, 3\), got \(2, 5\)"),
+        ({"avail_actions": np.ones((2, 2, 2), bool)}, r"avail_actions must have shape \(2, 2, 3\), got \(2, 2, 2\)"),
+        ({"avail_actions": np.zeros((2, 2, 3), bool)}, "available actions for every agent after reset"),
+        ({"step": lambda actions: (0, 0, 0, 0, 0)}, r"step\(\) obs, state, reward, terminated"),
+    ],
+)
+def test_environment_that_breaks_the_protocol_is_refused(change, message, monkeypatch):
+    envs.make(f"{__name__}:Wrong", 2, 0)
+    monkeypatch.setattr(Wrong, "change", change)
+    with pytest.raises(ValueError, match=message):
+        envs.make(f"{__name__}:Wrong", 2, 0)
+
+
+def test_environment_without_a_limit_is_refused(monkeypatch):
+    monkeypatch.delattr(Wrong, "episode_limit")
+    with pytest.raises(ValueError, match="Wrong has no episode_limit"):
+        envs.make(f"{__name__}:Wrong", 2, 0)

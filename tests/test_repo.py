@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -101,15 +102,31 @@ def test_readme_links_exist():
         assert (ROOT / target).exists(), target
 
 
+def run_vdn(folder, *argv):
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    argv = [sys.executable, ROOT / "vdn.py", *argv, "--wandb-mode", "disabled"]
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def test_own_environment_example_of_the_readme(tmp_path):
+    example, _ = re.findall(r"```python\n(.*?)```", README, re.S)
+    (argv,) = re.findall(r"^python vdn.py (--env my_module:Pull .*)$", README, re.M)
+    (tmp_path / "my_module.py").write_text(example)
+    with open(run_vdn(tmp_path, *argv.split()) / "metrics.csv", newline="") as file:
+        returns = [float(row["eval/return_mean"]) for row in csv.DictReader(file)]
+    assert len(returns) == 10 and returns[-1] > 0.9  # both pull as soon as the light is on
+
+
 def test_model_loading_example_of_the_readme(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    run = [sys.executable, ROOT / "vdn.py", "--total-timesteps", "100", "--num-envs", "1", "--wandb-mode", "disabled"]
-    subprocess.run(run, cwd=tmp_path, check=True, capture_output=True)
-    (folder,) = (tmp_path / "runs").iterdir()
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + example.replace("runs/<run>", f"runs/{folder.name}")
+    _, example = re.findall(r"```python\n(.*?)```", README, re.S)
+    run = run_vdn(tmp_path, "--total-timesteps", "100", "--num-envs", "1")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + example.replace("runs/<run>", f"runs/{run.name}")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("a") == 100 and re.search(r"return -?\d", done.stdout)
+    assert done.stdout.count("actions [") == 100 and re.search(r"return -?\d", done.stdout)
 
 
 def test_published_numbers_come_from_the_raw_curves():
