@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COLOURS = {"iql": "tab:gray", "vdn": "tab:blue", "vdn-recurrent": "tab:cyan"}
-OPTIMUM, RANDOM_PLAY = 28.89, -11.4  # at P = 0.5: value iteration, and the mean return of random actions
+OPTIMUM, RANDOM_PLAY = 28.89, -11.4  # at P = 0.5: benchmark/optimum.py, tests/test_envs.py
 
 
 def main():
