@@ -39,7 +39,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -147,10 +147,10 @@ def parse():
     defaults = DEFAULTS.get(known.env, RECURRENT if known.recurrent else {})
     args = tyro.cli(Args, default=Args(env=known.env, **defaults), description=__doc__.split("\n\n")[0])
 
-    at_least_1 = "total_timesteps num_envs eval_interval hidden_dim buffer_size train_frequency batch_size window"
-    limits = dict.fromkeys(at_least_1.split() + ["target_network_frequency"], (1, np.inf))
+    limits = {argument.name: (1, np.inf) for argument in fields(Args) if argument.type is Count}
+    limits |= {argument.name: (0, np.inf) for argument in fields(Args) if argument.type is float}
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
-    limits |= dict.fromkeys(["learning_rate", "max_grad_norm"], (0, np.inf)) | {"seed": (0, 2**32 - 1)}
+    limits["seed"] = (0, 2**32 - 1)
     for name, (low, high) in limits.items():
         value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
         if not low <= value <= high or value == np.inf:
@@ -269,8 +269,8 @@ class Replay:
         episode = rng.integers(min(self.added, self.capacity), size=batch_size)
         start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
         t = start + np.arange(window + 1)[:, None]  # [T+1, B]
-        fields = [torch.from_numpy(stored[episode, t]).to(device) for stored in self.fields]
-        return Batch(*fields[:3], *(x[:-1] for x in fields[3:]))
+        windows = [torch.from_numpy(stored[episode, t]).to(device) for stored in self.fields]
+        return Batch(*windows[:3], *(x[:-1] for x in windows[3:]))
 
 
 def epsilon_greedy(q, avail_actions, epsilon, rng):
