@@ -1,5 +1,7 @@
 """The parts of the scripts, imported from the scripts: losses, agents, exploration, rollout, replay."""
 
+import math
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +10,19 @@ import torch
 
 import envs
 import iql
+import qmix
 import vdn
 
 CPU = torch.device("cpu")
-LOSSES = {"iql": iql.iql_loss, "vdn": vdn.vdn_loss}
-each_script = pytest.mark.parametrize("script", [iql, vdn], ids=lambda script: script.__name__)
+torch.manual_seed(0)
+MIXER, TARGET_MIXER = qmix.Mixer(7, 2, 8), qmix.Mixer(7, 2, 8).requires_grad_(False)
+LOSSES = {
+    "iql": iql.iql_loss,
+    "vdn": vdn.vdn_loss,
+    "qmix": lambda q, target_q, batch, gamma: qmix.qmix_loss(q, target_q, MIXER, TARGET_MIXER, batch, gamma),
+}
+each_script = pytest.mark.parametrize("script", [iql, vdn, qmix], ids=lambda script: script.__name__)
+ARGS = dict(hidden_dim=16, gamma=0.9, embed_dim=8)
 each_loss = pytest.mark.parametrize("algo", LOSSES)
 both_agents = pytest.mark.parametrize("recurrent", [False, True], ids=["feed-forward", "recurrent"])
 
@@ -76,7 +86,22 @@ def random_q(batch, seed):
     return torch.randn(batch.avail_actions[1:].shape, generator=torch.Generator().manual_seed(seed))
 
 
-def literal_loss(algo, q, target_q, batch, gamma):
+def literal_mix(mixer, q, state):
+    """Equation (1) of qmix.py, one number at a time."""
+
+    def linear(layer, x):
+        return [sum(w * y for w, y in zip(row, x)) + b for row, b in zip(layer.weight.tolist(), layer.bias.tolist())]
+
+    state = state.tolist()
+    w1, b1, w2 = linear(mixer.w1, state), linear(mixer.b1, state), linear(mixer.w2, state)
+    q_tot = linear(mixer.v[2], [max(x, 0.0) for x in linear(mixer.v[0], state)])[0]
+    for k in range(len(b1)):
+        x = sum(abs(w1[i * len(b1) + k]) * q[i] for i in range(len(q))) + b1[k]
+        q_tot += abs(w2[k]) * (x if x > 0 else math.exp(x) - 1)
+    return q_tot
+
+
+def literal_loss(algo, q, target_q, batch, gamma, mixer=MIXER, target_mixer=TARGET_MIXER):
     """The equations of the docstrings, one number at a time."""
     errors = []
     T, B, n_agents = batch.actions.shape
@@ -90,7 +115,11 @@ def literal_loss(algo, q, target_q, batch, gamma):
                 allowed = [u for u in range(q.shape[-1]) if batch.avail_actions[t + 1, b, i, u]]
                 best.append(max(target_q[t, b, i, u].item() for u in allowed))
             more = 0.0 if batch.terminated[t, b] else gamma
-            if algo == "vdn":
+            if algo == "qmix":
+                q_tot = literal_mix(mixer, taken, batch.state[t, b])
+                best_tot = literal_mix(target_mixer, best, batch.state[t + 1, b])
+                errors.append(q_tot - (float(batch.reward[t, b]) + more * best_tot))
+            elif algo == "vdn":
                 errors.append(sum(taken) - (float(batch.reward[t, b]) + more * sum(best)))
             else:
                 errors += [x - (float(batch.reward[t, b]) + more * y) for x, y in zip(taken, best)]
@@ -117,10 +146,10 @@ def test_truncation_bootstraps_and_termination_does_not(algo):
     batch = batch._replace(reward=torch.zeros(1, 1))
     target_q = torch.full((1, 1, 2, 4), 10.0)
     q = torch.zeros(1, 1, 2, 4)
-    value = {"iql": 10, "vdn": 20}[algo] * 0.9
+    value = {"iql": 10, "vdn": 20, "qmix": literal_mix(TARGET_MIXER, [10, 10], batch.state[1, 0])}[algo] * 0.9
     for terminated, target in ((False, value), (True, 0.0)):
         _, info = LOSSES[algo](q, target_q, batch._replace(terminated=torch.tensor([[terminated]])), 0.9)
-        assert info["values/target"].item() == pytest.approx(target)
+        assert info["values/target"].item() == pytest.approx(target, rel=1e-5)
 
 
 @each_loss
@@ -168,6 +197,69 @@ def test_vdn_gives_both_agents_the_same_gradient_and_iql_does_not():
         assert torch.allclose(per_agent[..., 0], per_agent[..., 1]) == same
 
 
+# --- mixing ----------------------------------------------------------------------------------------------------------
+
+
+def test_qmix_is_monotonic_for_any_weights_states_and_values():
+    for seed in range(20):
+        torch.manual_seed(seed)
+        mixer = qmix.Mixer(7, 3, 16)
+        for parameter in mixer.parameters():
+            parameter.data.normal_(0, 2)
+        q = (5 * torch.randn(10, 20, 3)).requires_grad_()
+        mixer(q, 3 * torch.randn(10, 20, 7)).sum().backward()
+        assert (q.grad >= 0).all() and (q.grad > 0).any()
+
+
+def test_qmix_first_bias_moves_the_kink():
+    q, state = torch.tensor([[[-1.0, -1.0]]]), torch.zeros(1, 1, 7)
+
+    def slope(b1):
+        mixer = qmix.Mixer(7, 2, 8)
+        for parameter in mixer.parameters():
+            parameter.data.fill_(0.5)
+        mixer.b1.bias.data.fill_(b1)
+        x = q.clone().requires_grad_()
+        mixer(x, state).sum().backward()
+        return x.grad[0, 0, 0].item()
+
+    linear = 8 * 0.5 * 0.5  # beyond the kink: embed_dim * w2 * w1
+    assert slope(b1=2.0) == pytest.approx(linear)
+    assert slope(b1=0.0) == pytest.approx(linear * math.exp(-1.0), rel=1e-5)  # w1 (q_1 + q_2) = -1
+
+
+def test_qmix_state_enters_only_by_the_hypernetworks():
+    torch.manual_seed(0)
+    mixer, q = qmix.Mixer(7, 2, 8), torch.randn(5, 4, 2)
+    one, other = torch.randn(2, 5, 4, 7)
+    assert (mixer(q, one) != mixer(q, other)).all()
+    for layer in (mixer.w1, mixer.b1, mixer.w2, mixer.v[0]):
+        layer.weight.data.zero_()
+    assert torch.equal(mixer(q, one), mixer(q, other))
+
+
+def test_qmix_best_joint_action_is_everyones_own_best():
+    torch.manual_seed(0)
+    mixer = qmix.Mixer(7, 3, 16)
+    for _ in range(50):
+        q, state = 3 * torch.randn(3, 4), torch.randn(7)
+        joint = list(product(range(4), repeat=3))
+        values = torch.stack([q[range(3), list(u)] for u in joint])  # [64, 3]
+        q_tot = mixer(values[None], state.expand(1, 64, 7))[0]
+        assert joint[q_tot.argmax()] == tuple(q.argmax(-1).tolist())
+
+
+@pytest.mark.parametrize("name", ["agent", "mixer"])
+def test_qmix_trains_the_mixer_and_the_agents(name):
+    env, args = (
+        SimpleNamespace(obs_dim=0, n_actions=4, n_agents=2, state_dim=7),
+        SimpleNamespace(**ARGS, recurrent=True),
+    )
+    networks, targets = qmix.make_networks(env, args), qmix.make_networks(env, args).requires_grad_(False)
+    qmix.compute_loss(networks, targets, random_batch(script=qmix), args)[0].backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in networks[name].parameters())
+
+
 # --- agents ---------------------------------------------------------------------------------------------------------
 
 
@@ -210,15 +302,16 @@ def test_step_by_step_equals_the_whole_sequence(script, recurrent):
 @both_agents
 def test_loss_of_a_batch_is_aligned_in_time(script, recurrent):
     """Online values at t, target values at t + 1; a recurrent target network has seen the first observation, too."""
-    env = SimpleNamespace(obs_dim=0, n_actions=4, n_agents=2)
-    args = SimpleNamespace(hidden_dim=16, recurrent=recurrent, gamma=0.9)
+    env = SimpleNamespace(obs_dim=0, n_actions=4, n_agents=2, state_dim=7)
+    args = SimpleNamespace(**ARGS, recurrent=recurrent)
     torch.manual_seed(0)
     networks, targets = script.make_networks(env, args), script.make_networks(env, args)
     batch = random_batch(script=script)
     batch = batch._replace(terminated=torch.zeros_like(batch.terminated), filled=torch.ones_like(batch.filled))
     loss, _ = script.compute_loss(networks, targets, batch, args)
     q, target_q = networks["agent"](batch.obs)[0][:-1], targets["agent"](batch.obs)[0][1:]
-    assert loss.item() == pytest.approx(literal_loss(script.__name__, q, target_q, batch, 0.9), rel=1e-5)
+    mixers = (networks["mixer"], targets["mixer"]) if script is qmix else ()
+    assert loss.item() == pytest.approx(literal_loss(script.__name__, q, target_q, batch, 0.9, *mixers), rel=1e-5)
 
     def target_of(first_obs):
         """The target of the window's first step, everything but its first observation being the same."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ["iql.py", "vdn.py"]
+SCRIPTS = ["iql.py", "vdn.py", "qmix.py"]
 README = (ROOT / "README.md").read_text()
 
 
@@ -66,7 +66,7 @@ def test_importing_a_script_does_nothing(script, tmp_path):
 
 def commands_in(text):
     """The `python script.py ...` lines of the README and the docstrings, without the comments beside them."""
-    return re.findall(r"python ((?:iql|vdn)\.py(?: +(?:--)?[\w.:/-]+)*)", re.sub(r" {3,}.*", "", text, flags=re.M))
+    return re.findall(r"python ((?:iql|vdn|qmix)\.py(?: +(?:--)?[\w.:/-]+)*)", re.sub(r" {3,}.*", "", text, flags=re.M))
 
 
 def test_commands_in_the_documentation_parse(tmp_path):

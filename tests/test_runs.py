@@ -15,11 +15,12 @@ import torch
 
 import envs
 import iql
+import qmix
 import vdn
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME_COLUMNS = {"charts/seconds", "charts/SPS"}
-each_script = pytest.mark.parametrize("script", [iql, vdn], ids=lambda script: script.__name__)
+each_script = pytest.mark.parametrize("script", [iql, vdn, qmix], ids=lambda script: script.__name__)
 both_agents = pytest.mark.parametrize("recurrent", ["--no-recurrent", "--recurrent"])
 TINY = ["--total-timesteps", "2000", "--eval-interval", "1000", "--num-envs", "10"]
 
@@ -144,7 +145,7 @@ def test_renamed_copy_runs_and_logs_under_its_own_name(tmp_path):
     assert newest_run(tmp_path / "elsewhere").name.startswith("matrix_game__my_vdn__1__")
 
 
-@pytest.mark.parametrize("script", ["iql.py", "vdn.py"])
+@pytest.mark.parametrize("script", ["iql.py", "vdn.py", "qmix.py"])
 def test_help_is_complete_and_does_not_import_torch(script):
     code = f"import runpy, sys; sys.argv = ['{script}', '--help']; runpy.run_path('{script}', run_name='__main__')"
     checked = f"try:\n    {code}\nfinally:\n    assert 'torch' not in sys.modules"
@@ -176,8 +177,11 @@ def test_vdn_fits_the_matrix_game_as_least_squares_does(run):
         assert q_tot.mean(axis) - q_tot.mean() == pytest.approx(env.payoff.mean(axis) - grand, abs=0.1)
 
 
-def test_vdn_settles_for_7_in_the_two_step_game(run):
-    assert run(vdn, "--env", "two_step_game", "--seed", 3)[-1]["eval/return_mean"] == 7
+@pytest.mark.parametrize(
+    "script, env, value", [(vdn, "two_step_game", 7), (qmix, "two_step_game", 8), (qmix, "matrix_game", 0)]
+)
+def test_what_a_sum_and_a_monotonic_mixture_settle_for(run, script, env, value):
+    assert run(script, "--env", env, "--seed", 3)[-1]["eval/return_mean"] == value
 
 
 # --- same seed, same run --------------------------------------------------------------------------------------------

@@ -1,0 +1,480 @@
+"""QMIX (Rashid et al. 2018, "QMIX: Monotonic Value Function Factorisation for Deep Multi-Agent Reinforcement
+Learning").
+
+The team's value is a mixture of the agents' own values Q_i(tau_i, u_i), where tau_i is what agent i has observed and
+done (or without --recurrent: what it observes now and did last). How they are mixed depends on the state s, from which
+hypernetworks make the weights W1, w2 and the biases b1, v of the mixing network:
+
+    Q_tot(tau, u, s) = w2(s) . ELU(W1(s) [Q_1, .., Q_n] + b1(s)) + v(s),   W1, w2 >= 0                      (1)
+    y = r + gamma max_{u'} Q_tot(tau', u', s'; target), which is where each agent's own Q_i is largest      (2)
+    L = (Q_tot(tau, u, s) - y)^2                                                                            (3)
+
+The weights in (1) are absolute values, so dQ_tot/dQ_i >= 0 and the best joint action is, as in VDN, each agent's own
+best. What a monotonic mixture cannot express is an agent whose ranking of its actions depends on what another does: in
+the matrix game QMIX settles for 0 where 8 is possible. All agents share the weights of one network.
+
+    python qmix.py --env predator_prey --seed 1         a run of a few minutes; logs below runs/
+    python qmix.py --env predator_prey --recurrent      agents that remember (a GRU)
+    python qmix.py --env predator_prey --help           all arguments, with their defaults for this environment
+"""
+
+# [shared: arguments]
+# /// script
+# requires-python = ">=3.10"
+# dependencies = [
+#     "numpy>=1.26,<3",
+#     "torch==2.13.0",
+#     "tyro>=1.0,<2",
+#     "wandb>=0.31,<0.32",
+# ]
+# ///
+import argparse
+import copy
+import csv
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+import envs
+
+
+def whole(words):
+    if float(words[0]) % 1:
+        raise ValueError(f"{words[0]} is not a whole number")
+    return int(float(words[0]))
+
+
+# An integer that may be written 1e6.
+Count = Annotated[int, PrimitiveConstructorSpec(1, "INT", whole, lambda x: isinstance(x, int), lambda x: [str(x)])]
+
+
+@dataclass
+class Args:
+    env: str = "predator_prey"
+    """matrix_game, two_step_game, gaussian_squeeze, predator_prey, or module:Class for an environment of your own"""
+    seed: Count = 1
+    """seed of everything random: environments, exploration, replay, weights"""
+    cuda: bool = False
+    """keep networks and losses on the GPU"""
+    exp_name: str = Path(__file__).stem
+    """name of the experiment"""
+    wandb_mode: Literal["offline", "online", "disabled"] = "offline"
+    """offline: W&B files in the run folder, to be uploaded later or never; online: upload now; disabled: none"""
+    wandb_project_name: str = "value-factorisation"
+    """the W&B project"""
+    wandb_entity: str | None = None
+    """the W&B user or team, if not your default one"""
+
+    total_timesteps: Count = 1_000_000
+    """environment steps to train for, rounded up to whole episodes of all copies"""
+    num_envs: Count = 20
+    """copies of the environment that play in parallel"""
+    eval_interval: Count = 20_000
+    """steps between greedy evaluations of 32 episodes; each is a line of metrics.csv"""
+    start_e: float = 1.0
+    """epsilon at the start"""
+    end_e: float = 0.1
+    """epsilon at the end"""
+    exploration_fraction: float = 0.5
+    """share of the steps over which epsilon falls from start to end"""
+
+    recurrent: bool = False
+    """agents remember by a GRU; otherwise they know only their present observation and last action"""
+    hidden_dim: Count = 64
+    """width of the agent network"""
+    buffer_size: Count = 500_000
+    """steps in the replay, which keeps a full episode's room for each episode"""
+    train_frequency: Count = 16
+    """environment steps for each update"""
+    batch_size: Count = 128
+    """windows in each update"""
+    window: Count = 1
+    """consecutive steps in a window; shorter episodes are taken whole"""
+    learning_rate: float = 5e-4
+    """step size of Adam"""
+    gamma: float = 0.99
+    """discount factor"""
+    max_grad_norm: float = 10.0
+    """gradients are scaled down to this norm"""
+    target_network_frequency: Count = 400
+    """updates (not steps) between updates of the target network"""
+    tau: float = 1.0
+    """how far the target network is moved towards the online one; 1 copies it"""
+
+    gaussian_squeeze: envs.GaussianSqueezeOptions = field(default_factory=envs.GaussianSqueezeOptions)
+    predator_prey: envs.PredatorPreyOptions = field(default_factory=envs.PredatorPreyOptions)
+    # [end]
+    embed_dim: Count = 32
+    """width of the mixing network"""
+
+
+# [shared: parsing, agent]
+# Where an environment is so unlike predator-prey that the defaults above do not serve it.
+ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
+UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
+EXACT = dict(total_timesteps=200_000, train_frequency=40, learning_rate=1e-4, batch_size=512)  # values to two digits
+DEFAULTS = {
+    "matrix_game": ONE_STEP | UNIFORM | EXACT,
+    "two_step_game": ONE_STEP | UNIFORM | dict(total_timesteps=50_000, window=2, target_network_frequency=100),
+    "gaussian_squeeze": ONE_STEP,
+}
+# A GRU learns from whole episodes of up to 100 steps: one update on 32 of them for each one played, as for QMIX.
+RECURRENT = dict(window=100, batch_size=32, train_frequency=100)
+
+
+def stop(message, code=2):
+    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def parse():
+    """Read the command line; --env and --recurrent choose the defaults of the rest. Mistakes end with exit code 2."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--env", default=Args.env)
+    first.add_argument("--recurrent", action=argparse.BooleanOptionalAction)
+    known = first.parse_known_args()[0]
+    defaults = DEFAULTS.get(known.env, RECURRENT if known.recurrent else {})
+    args = tyro.cli(Args, default=Args(env=known.env, **defaults), description=__doc__.split("\n\n")[0])
+
+    limits = {argument.name: (1, np.inf) for argument in fields(Args) if argument.type is Count}
+    limits |= {argument.name: (0, np.inf) for argument in fields(Args) if argument.type is float}
+    limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
+    limits["seed"] = (0, 2**32 - 1)
+    for name, (low, high) in limits.items():
+        value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
+        if not low <= value <= high or value == np.inf:
+            stop(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
+    for name in ("exp_name", "wandb_project_name"):
+        value = getattr(args, name)
+        if not 0 < len(value) <= 100 or set(value) & set("/\\#?%:"):
+            stop(f"--{name.replace('_', '-')} must have 1 to 100 characters, none of / \\ # ? % :, got {value!r}")
+    for name in {"gaussian_squeeze", "predator_prey"} - {args.env}:
+        if getattr(args, name) != getattr(Args(), name):
+            stop(f"--{name.replace('_', '-')}.* must go with --env {name}, got --env {args.env}")
+    return args
+
+
+if __name__ == "__main__":
+    args = parse()  # before the slow imports, so that --help and mistakes are answered at once
+
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else W&B looks up a host name even when offline
+import torch  # noqa: E402
+import wandb  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+
+class Batch(NamedTuple):
+    """Windows of T steps from B episodes. Row t + 1 of the first three is what followed the actions of row t."""
+
+    obs: Tensor  # [T+1, B, n_agents, input_dim]: observation, last action and agent id, see `rollout`
+    state: Tensor  # [T+1, B, state_dim]
+    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
+    actions: Tensor  # [T, B, n_agents] int64
+    reward: Tensor  # [T, B] the team's
+    terminated: Tensor  # [T, B] bool: the game itself is over, nothing to bootstrap from; a time limit does not set it
+    filled: Tensor  # [T, B] bool: False for the padding after the end of an episode
+
+
+class Agent(nn.Module):
+    """Q_i of all agents, one set of weights: Linear-ReLU-GRU-Linear, or Linear-ReLU-Linear-ReLU-Linear."""
+
+    def __init__(self, env, hidden_dim, recurrent):
+        super().__init__()
+        self.encoder = nn.Linear(env.obs_dim + env.n_actions + env.n_agents, hidden_dim)
+        self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
+        self.head = nn.Linear(hidden_dim, env.n_actions)
+
+    def forward(self, obs, hidden=None):
+        """obs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
+
+        The last row of the features is the GRU's memory: given back as `hidden`, it continues the sequence.
+        """
+        x = F.relu(self.encoder(obs.float()))
+        if isinstance(self.core, nn.GRU):
+            memory = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
+            x = self.core(x.flatten(1, 2), memory)[0].view_as(x)
+        else:
+            x = F.relu(self.core(x))
+        return self.head(x), x
+
+
+# [end]
+
+
+class Mixer(nn.Module):
+    """Equation (1). The state enters only by the weights and biases that the hypernetworks make of it."""
+
+    def __init__(self, state_dim, n_agents, embed_dim):
+        super().__init__()
+        self.w1 = nn.Linear(state_dim, n_agents * embed_dim)
+        self.b1 = nn.Linear(state_dim, embed_dim)
+        self.w2 = nn.Linear(state_dim, embed_dim)
+        self.v = nn.Sequential(nn.Linear(state_dim, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
+
+    def forward(self, q, state):
+        """q [T, B, n_agents], state [T, B, state_dim] -> q_tot [T, B]."""
+        state = state.float()
+        w1 = self.w1(state).abs().unflatten(-1, (q.shape[-1], -1))  # [T, B, n_agents, embed_dim]
+        hidden = F.elu((q[..., None] * w1).sum(-2) + self.b1(state))  # [T, B, embed_dim]
+        return (self.w2(state).abs() * hidden).sum(-1) + self.v(state).squeeze(-1)
+
+
+def qmix_loss(q, target_q, mixer, target_mixer, batch, gamma):
+    """Equations (1) to (3): the loss, and what to log of it.
+
+    q [T, B, n_agents, n_actions] are the Q_i at steps 0..T-1, target_q those of the target network at steps 1..T.
+    """
+    q_taken = q.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
+    target_max = target_q.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
+    q_tot = mixer(q_taken, batch.state[:-1])  # [T, B] (1)
+    bootstrap = target_mixer(target_max, batch.state[1:]).masked_fill(batch.terminated, 0)  # [T, B]
+    y = batch.reward + gamma * bootstrap  # [T, B] (2)
+    td_error = q_tot - y.detach()  # [T, B]
+    loss = td_error[batch.filled].pow(2).mean()  # (3)
+    return loss, {
+        "losses/td": loss,
+        "values/q_taken": q_taken[batch.filled].mean(),
+        "values/target": y[batch.filled].mean(),
+    }
+
+
+def make_networks(env, args):
+    agent, mixer = Agent(env, args.hidden_dim, args.recurrent), Mixer(env.state_dim, env.n_agents, args.embed_dim)
+    return nn.ModuleDict({"agent": agent, "mixer": mixer})
+
+
+def compute_loss(networks, targets, batch, args):
+    """The loss of the networks on a Batch, and what to log of it."""
+    q, _ = networks["agent"](batch.obs[:-1])
+    with torch.no_grad():  # over the whole window: a GRU has to be warm before the second observation
+        target_q, _ = targets["agent"](batch.obs)
+    return qmix_loss(q, target_q[1:], networks["mixer"], targets["mixer"], batch, args.gamma)
+
+
+# [shared: replay, rollout, logging, training]
+class Replay:
+    """The last `capacity` episodes, every field [capacity, episode_limit + 1, ...] in the type of `rollout`."""
+
+    def __init__(self, capacity):
+        self.capacity, self.added, self.fields = capacity, 0, None
+
+    def add(self, episodes):
+        """episodes: a Batch of numpy arrays, whole episodes from `rollout`."""
+        if self.fields is None:
+            rows = len(episodes.obs)  # episode_limit + 1
+            self.fields = [np.zeros((self.capacity, rows, *x.shape[2:]), x.dtype) for x in episodes]
+            self.length = np.zeros(self.capacity, int)
+        n = episodes.filled.shape[1]
+        slots = np.arange(self.added, self.added + n) % self.capacity
+        for stored, new in zip(self.fields, episodes):
+            stored[slots, : len(new)] = new.swapaxes(0, 1)
+        self.length[slots] = episodes.filled.sum(axis=0)
+        self.added += n
+
+    def sample(self, batch_size, window, rng, device):
+        """A Batch of tensors: `batch_size` windows from episodes and starts drawn uniformly, with replacement."""
+        episode = rng.integers(min(self.added, self.capacity), size=batch_size)
+        start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
+        t = start + np.arange(window + 1)[:, None]  # [T+1, B]
+        windows = [torch.from_numpy(stored[episode, t]).to(device) for stored in self.fields]
+        return Batch(*windows[:3], *(x[:-1] for x in windows[3:]))
+
+
+def epsilon_greedy(q, avail_actions, epsilon, rng):
+    """Each agent on its own explores with probability epsilon: q, avail_actions [E, N, n_actions] -> actions [E, N]."""
+    greedy = np.where(avail_actions, q, -np.inf).argmax(axis=2)
+    random = np.where(avail_actions, rng.random(q.shape), -1).argmax(axis=2)  # uniform over the available ones
+    return np.where(rng.random(greedy.shape) < epsilon, random, greedy)
+
+
+@torch.no_grad()
+def rollout(env, agent, epsilon, rng, device):
+    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T = episode_limit, B = num_envs."""
+    obs, state = env.reset()
+    agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
+    last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
+    over, hidden = np.zeros(env.num_envs, bool), None
+    before, after = [], []  # the rows of Batch's first three fields, and of the others
+    while True:
+        inputs = np.concatenate([obs, last_action, agent_id], axis=2)
+        before.append((inputs, state.copy(), env.avail_actions.astype(bool)))
+        if over.all() or len(after) == env.episode_limit:
+            break
+        q, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
+        actions = epsilon_greedy(q[0].cpu().numpy(), env.avail_actions, epsilon, rng)
+        obs, state, reward, terminated = env.step(actions)
+        terminated = over | terminated.astype(bool)
+        after.append((actions, np.where(over, 0, reward).astype(np.float32), terminated, ~over))
+        over = terminated
+        last_action = np.eye(env.n_actions, dtype=obs.dtype)[actions]
+    rest = env.episode_limit - len(after)  # padding, not filled
+    before += [before[-1]] * rest
+    after += [(actions, np.zeros_like(after[-1][1]), over, ~over)] * rest
+    return Batch(*map(np.stack, zip(*before)), *map(np.stack, zip(*after)))
+
+
+def open_run(args):
+    """Create runs/<env>__<script>__<seed>__<time>/ with config.json, and start W&B in it."""
+    now = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    folder = Path("runs") / f"{args.env.replace(':', '.')}__{args.exp_name}__{args.seed}__{now}"
+    versions = {"python": platform.python_version()}
+    versions |= {library.__name__: library.__version__ for library in (torch, np, wandb)}
+    git = "git describe --always --dirty --abbrev=40 --exclude=*".split()
+    try:
+        here = Path(__file__).resolve().parent
+        commit = subprocess.run(git, cwd=here, capture_output=True, text=True).stdout.strip() or None
+    except OSError:  # no git on this machine
+        commit = None
+    config = {"algo": Path(__file__).stem, **asdict(args)}
+    config |= {"git_commit": commit, "versions": versions, "command": sys.argv}
+    try:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        stop(f"run folder {folder} cannot be written: {error.strerror}")
+
+    def init(mode):
+        settings = wandb.Settings(console="off", silent=True, init_timeout=15, x_transaction_log_flush_interval=1)
+        names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder)
+        run = wandb.init(mode=mode, config=config, settings=settings, **names)
+        run.define_metric("*", step_metric="global_step")
+        return run
+
+    if args.wandb_mode != "online":
+        return folder, init(args.wandb_mode)
+    try:
+        if not wandb.login(prompt=False):
+            raise wandb.Error("not logged in, see `wandb login`")
+        return folder, init("online")
+    except wandb.Error as error:
+        print(f"W&B logs offline: {str(error).splitlines()[0]}", flush=True)
+        return folder, init("offline")
+
+
+def log(folder, wandb_run, row):
+    """Append a line to metrics.csv, on disk before this returns, and send it to W&B."""
+    is_new = not (folder / "metrics.csv").exists()
+    with open(folder / "metrics.csv", "a", newline="") as file:
+        csv.writer(file).writerows([row.keys(), row.values()] if is_new else [row.values()])
+    wandb_run.log(row)
+
+
+def save(folder, networks, args, global_step):
+    """Write model.pt, the weights by network and the arguments, so that there is a whole one at any time."""
+    weights = {name: network.state_dict() for name, network in networks.items()}
+    torch.save(weights | {"args": asdict(args), "global_step": global_step}, folder / "model.pt.new")
+    os.replace(folder / "model.pt.new", folder / "model.pt")
+
+
+def main(args):
+    if args.cuda and not torch.cuda.is_available():
+        stop("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
+    device = torch.device("cuda" if args.cuda else "cpu")
+    torch.set_num_threads(1)  # small matrices gain nothing from more
+    torch.manual_seed(args.seed)
+    env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
+    rng, eval_rng = np.random.default_rng(rng_seed), np.random.default_rng(eval_seed)
+    options = asdict(args).get(args.env, {}) if args.env in envs.ENVS else {}
+    try:
+        env = envs.make(args.env, args.num_envs, env_seed, **options)
+        eval_env = envs.make(args.env, 32, eval_seed, **options)
+    except ValueError as error:
+        stop(error)
+    window, capacity = min(args.window, env.episode_limit), args.buffer_size // env.episode_limit
+    if args.batch_size * window > args.buffer_size:
+        stop(f"--batch-size {args.batch_size} x {window} steps must be at most --buffer-size {args.buffer_size}")
+    if args.num_envs > capacity:
+        stop(f"--buffer-size must hold {args.num_envs} episodes of {env.episode_limit} steps, got {args.buffer_size}")
+    networks = make_networks(env, args).to(device)
+    targets = copy.deepcopy(networks).requires_grad_(False)
+    optimizer = torch.optim.Adam(networks.parameters(), args.learning_rate, fused=True)
+    replay = Replay(capacity)
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # leave through `finally`, with what was logged
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    folder, wandb_run = open_run(args)
+    print(f"{args.exp_name} on {args.env}, logs in {folder}", flush=True)
+
+    exit_code, row = 1, {}
+    start_time = said = time.time()
+    global_step, n_updates, next_eval = 0, 0, args.eval_interval
+    returns, metrics = [], defaultdict(list)  # since the last evaluation, one entry for each episode or update
+    try:
+        while global_step < args.total_timesteps:
+            duration = args.exploration_fraction * args.total_timesteps
+            epsilon = float(np.interp(global_step, [0, duration], [args.start_e, args.end_e]))
+            episodes = rollout(env, networks["agent"], epsilon, rng, device)
+            replay.add(episodes)
+            returns.extend(episodes.reward.sum(axis=0))
+            global_step += int(episodes.filled.sum())
+
+            for _ in range(global_step // args.train_frequency - n_updates):
+                batch = replay.sample(args.batch_size, window, rng, device)
+                loss, info = compute_loss(networks, targets, batch, args)
+                optimizer.zero_grad()
+                loss.backward()
+                info["losses/grad_norm"] = nn.utils.clip_grad_norm_(networks.parameters(), args.max_grad_norm)
+                optimizer.step()
+                for name, value in info.items():
+                    metrics[name].append(value.detach())
+                n_updates += 1
+                if n_updates % args.target_network_frequency == 0:
+                    for target, online in zip(targets.parameters(), networks.parameters()):
+                        target.lerp_(online.detach(), args.tau)
+
+            if metrics and not metrics["losses/grad_norm"][-1].isfinite():
+                stop(f"the loss is not finite at step {global_step}, update {n_updates}; last logged: {row}", code=1)
+
+            seconds = time.time() - start_time
+            finished = global_step >= args.total_timesteps
+            if finished or (n_updates and global_step >= next_eval):
+                scores = rollout(eval_env, networks["agent"], 0.0, eval_rng, device).reward.sum(axis=0)
+                row |= {  # keeps the last losses where there was no update since
+                    "global_step": global_step,
+                    "charts/seconds": seconds,
+                    "charts/SPS": global_step / seconds,
+                    "charts/epsilon": epsilon,
+                    "charts/episodic_return": float(np.mean(returns)),
+                    "eval/return_mean": float(scores.mean()),
+                    "eval/return_std": float(scores.std()),
+                }
+                row |= {name: torch.stack(values).mean().item() for name, values in metrics.items()}
+                log(folder, wandb_run, row)
+                save(folder, networks, args, global_step)
+                returns, metrics = [], defaultdict(list)
+                next_eval = (global_step // args.eval_interval + 1) * args.eval_interval
+            if finished or time.time() - said > 5:
+                said = time.time()
+                train, evaluation = episodes.reward.sum(axis=0).mean(), row.get("eval/return_mean", np.nan)
+                left = timedelta(seconds=round(seconds * max(args.total_timesteps / global_step - 1, 0)))
+                print(
+                    f"step {global_step:,} of {args.total_timesteps:,}, train return {train:.2f}, eval return "
+                    f"{evaluation:.2f}, {global_step / seconds:,.0f} steps/s, {left} left",
+                    flush=True,
+                )
+        exit_code = 0
+    except SystemExit as error:
+        exit_code = error.code
+        print(f"stopped at step {global_step:,}, what was logged is in {folder}", flush=True)
+        raise
+    finally:
+        wandb_run.finish(exit_code=exit_code)
+
+
+if __name__ == "__main__":
+    main(args)
+# [end]
