@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results"
-COLOURS = {"iql": "tab:gray", "vdn": "tab:blue", "vdn-recurrent": "tab:cyan"}
+COLOURS = {"iql": "tab:gray", "vdn": "tab:blue", "qmix": "tab:orange", "vdn-recurrent": "tab:cyan"}
 OPTIMUM, RANDOM_PLAY = 28.89, -11.4  # at P = 0.5: benchmark/optimum.py, tests/test_envs.py
 
 
