@@ -121,7 +121,7 @@ class Args:
 # Where an environment is so unlike predator-prey that the defaults above do not serve it.
 ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
-EXACT = dict(total_timesteps=200_000, train_frequency=40, learning_rate=1e-4, batch_size=512)  # values to two digits
+EXACT = dict(total_timesteps=200_000, train_frequency=40, learning_rate=1e-4, batch_size=512)  # values to about 0.1
 DEFAULTS = {
     "matrix_game": ONE_STEP | UNIFORM | EXACT,
     "two_step_game": ONE_STEP | UNIFORM | dict(total_timesteps=50_000, window=2, target_network_frequency=100),
@@ -342,7 +342,7 @@ def open_run(args):
 
 
 def log(folder, wandb_run, row):
-    """Append a line to metrics.csv, on disk before this returns, and send it to W&B."""
+    """Append a line to metrics.csv, where a kill cannot lose it once this returns, and send it to W&B."""
     is_new = not (folder / "metrics.csv").exists()
     with open(folder / "metrics.csv", "a", newline="") as file:
         csv.writer(file).writerows([row.keys(), row.values()] if is_new else [row.values()])
