@@ -123,9 +123,9 @@ class Args:
 # Where an environment is so unlike predator-prey that the defaults above do not serve it.
 ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
-EXACT = dict(total_timesteps=200_000, train_frequency=40, learning_rate=1e-4, batch_size=512)  # values to about 0.1
+EXACT = dict(num_envs=200, total_timesteps=400_000, train_frequency=160, learning_rate=2e-4, batch_size=512)
 DEFAULTS = {
-    "matrix_game": ONE_STEP | UNIFORM | EXACT,
+    "matrix_game": ONE_STEP | UNIFORM | EXACT | dict(eval_interval=10_000),  # values within 0.1
     "two_step_game": ONE_STEP | UNIFORM | dict(total_timesteps=50_000, window=2, target_network_frequency=100),
     "gaussian_squeeze": ONE_STEP,
 }
@@ -228,6 +228,7 @@ def vdn_loss(q, target_q, batch, gamma):
     return loss, {
         "losses/td": loss,
         "values/q_taken": q_taken[batch.filled].mean(),
+        "values/q_tot": q_tot[batch.filled].mean(),
         "values/target": y[batch.filled].mean(),
     }
 
@@ -236,7 +237,7 @@ def make_networks(env, args):
     return nn.ModuleDict({"agent": Agent(env, args.hidden_dim, args.recurrent)})
 
 
-def compute_loss(networks, targets, batch, args):
+def compute_loss(networks, targets, batch, args, diagnose=False):
     """The loss of the networks on a Batch, and what to log of it."""
     q, _ = networks["agent"](batch.obs[:-1])
     with torch.no_grad():  # over the whole window: a GRU has to be warm before the second observation
@@ -318,7 +319,8 @@ def open_run(args):
         commit = subprocess.run(git, cwd=here, capture_output=True, text=True).stdout.strip() or None
     except OSError:  # no git on this machine
         commit = None
-    config = {"algo": Path(__file__).stem, **asdict(args)}
+    variant = getattr(args, "variant", None)  # of QTRAN
+    config = {"algo": Path(__file__).stem + (f"-{variant}" if variant else ""), **asdict(args)}
     config |= {"git_commit": commit, "versions": versions, "command": sys.argv}
     try:
         folder.mkdir(parents=True)
@@ -357,6 +359,42 @@ def save(folder, networks, args, global_step):
     weights = {name: network.state_dict() for name, network in networks.items()}
     torch.save(weights | {"args": asdict(args), "global_step": global_step}, folder / "model.pt.new")
     os.replace(folder / "model.pt.new", folder / "model.pt")
+
+
+@torch.no_grad()
+def print_payoffs(env, networks, targets, args, device):
+    """What was learned of a one-step game of two agents, in the manner of Table 1 of Son et al. 2019.
+
+    `env` has n_actions^2 copies, one for each joint action. Nothing is printed if they do not all begin alike.
+    """
+    n = env.n_actions
+    actions = torch.arange(n)
+    choices = torch.eye(n)[torch.cartesian_prod(actions, actions)]  # [n * n, 2, n]
+    played = rollout(env, lambda obs, hidden: (choices[None], None), 0.0, np.random.default_rng(), device)
+    batch = Batch(*(torch.from_numpy(x).to(device) for x in played))
+    if not batch.avail_actions[0].all() or not (batch.obs[0] == batch.obs[0, 0]).all():
+        return
+    q_1, q_2 = networks["agent"](batch.obs[:1])[0][0, 0]  # [n] each
+    q_prime = (q_1[:, None] + q_2).flatten()  # [n * n]
+    row, column, greedy = q_1.argmax(), q_2.argmax(), q_prime.argmax()
+    tables = [
+        ("payoff", batch.reward[0], greedy),
+        ("q_1", q_1, row),
+        ("q_2", q_2, column),
+        ("q_prime", q_prime, greedy),
+    ]
+    infos = [compute_loss(networks, targets, Batch(*(x[:, k : k + 1] for x in batch)), args)[1] for k in range(n * n)]
+    learned = {name: torch.stack([info[name] for info in infos]) for name in infos[0]}  # [n * n] each
+    if "values/q_tot" in learned:
+        tables.append(("q_tot", learned["values/q_tot"], greedy))
+    if "values/q_jt" in learned:
+        q_jt, v_jt = learned["values/q_jt"], learned["values/v_jt"]
+        tables += [("q_jt", q_jt, greedy), ("v_jt", v_jt[:1], None), ("D", q_prime - q_jt + v_jt, greedy)]
+    print("\nWhat was learned (rows: actions of agent 1, columns: of agent 2, *: greedy)")
+    for name, values, star in tables:
+        cells = [f"{value:8.2f}{'*' if k == star else ' '}" for k, value in enumerate(values.tolist())]
+        for k in range(0, len(cells), n):
+            print(f"{name if k == 0 else '':8}{''.join(cells[k : k + n])}".rstrip(), flush=True)
 
 
 def main(args):
@@ -403,7 +441,7 @@ def main(args):
 
             for _ in range(global_step // args.train_frequency - n_updates):
                 batch = replay.sample(args.batch_size, window, rng, device)
-                loss, info = compute_loss(networks, targets, batch, args)
+                loss, info = compute_loss(networks, targets, batch, args, diagnose=not metrics)
                 optimizer.zero_grad()
                 loss.backward()
                 info["losses/grad_norm"] = nn.utils.clip_grad_norm_(networks.parameters(), args.max_grad_norm)
@@ -445,6 +483,9 @@ def main(args):
                     f"{evaluation:.2f}, {global_step / seconds:,.0f} steps/s, {left} left",
                     flush=True,
                 )
+        if env.n_agents == 2 and env.episode_limit == 1:
+            joint_envs = envs.make(args.env, env.n_actions**2, eval_seed, **options)
+            print_payoffs(joint_envs, networks, targets, args, device)
         exit_code = 0
     except SystemExit as error:
         exit_code = error.code
