@@ -11,6 +11,7 @@ import torch
 import envs
 import iql
 import qmix
+import qtran
 import vdn
 
 CPU = torch.device("cpu")
@@ -21,8 +22,8 @@ LOSSES = {
     "vdn": vdn.vdn_loss,
     "qmix": lambda q, target_q, batch, gamma: qmix.qmix_loss(q, target_q, MIXER, TARGET_MIXER, batch, gamma),
 }
-each_script = pytest.mark.parametrize("script", [iql, vdn, qmix], ids=lambda script: script.__name__)
-ARGS = dict(hidden_dim=16, gamma=0.9, embed_dim=8)
+each_script = pytest.mark.parametrize("script", [iql, vdn, qmix, qtran], ids=lambda script: script.__name__)
+ARGS = dict(hidden_dim=16, gamma=0.9, embed_dim=8, joint_dim=8, lambda_opt=0.7, lambda_nopt=1.3)
 each_loss = pytest.mark.parametrize("algo", LOSSES)
 both_agents = pytest.mark.parametrize("recurrent", [False, True], ids=["feed-forward", "recurrent"])
 
@@ -260,6 +261,325 @@ def test_qmix_trains_the_mixer_and_the_agents(name):
     assert all(parameter.grad.abs().sum() > 0 for parameter in networks[name].parameters())
 
 
+# --- QTRAN ----------------------------------------------------------------------------------------------------------
+
+QTRAN_LOSSES = {"base": qtran.qtran_base_loss, "alt": qtran.qtran_alt_loss}
+ENV = SimpleNamespace(obs_dim=0, n_actions=4, n_agents=2, state_dim=7)  # of random_batch
+both_variants = pytest.mark.parametrize("variant", QTRAN_LOSSES)
+both_targets = pytest.mark.parametrize("td_target", ["joint", "factored"])
+both_values = pytest.mark.parametrize("value_net", [False, True], ids=["no value net", "value net"])
+
+
+def qtran_args(variant, td_target="joint", value_net=True, recurrent=False):
+    return SimpleNamespace(**ARGS, variant=variant, td_target=td_target, value_net=value_net, recurrent=recurrent)
+
+
+def qtran_networks(args):
+    """Online and target networks with weights so large that greedy actions differ from state to state."""
+    torch.manual_seed(0)
+    networks, targets = qtran.make_networks(ENV, args), qtran.make_networks(ENV, args).requires_grad_(False)
+    for parameter in [*networks.parameters(), *targets.parameters()]:
+        parameter.data.normal_(0, 0.5)
+    return networks, targets
+
+
+def random_values(variant, batch, seed=0):
+    """q, q_jt, q_jt_greedy, v_jt, target_value with the shapes that the loss of this variant takes."""
+    g = torch.Generator().manual_seed(seed)
+    T, B, n_agents = batch.actions.shape
+    n_actions = batch.avail_actions.shape[-1]
+    one, each = (T, B), (T, B, n_agents)
+    everything = (T, B, n_agents, n_actions)
+    shapes = {"base": (everything, one, one, one, one), "alt": (everything, everything, each, one, each)}[variant]
+    return [torch.randn(shape, generator=g) for shape in shapes]
+
+
+def literal_qtran(variant, q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma):
+    """L_td, L_opt and L_nopt as the paper's formulas say, one number at a time."""
+    td, opt, nopt = [], [], []
+    T, B, n_agents = batch.actions.shape
+    n_actions = q.shape[-1]
+    for t in range(T):
+        for b in range(B):
+            if not batch.filled[t, b]:
+                continue
+            u = [int(batch.actions[t, b, i]) for i in range(n_agents)]
+            can = [[k for k in range(n_actions) if batch.avail_actions[t, b, i, k]] for i in range(n_agents)]
+            ubar = [max(can[i], key=lambda k: q[t, b, i, k].item()) for i in range(n_agents)]
+
+            def q_prime(joint_action):
+                return sum(q[t, b, i, k].item() for i, k in enumerate(joint_action))
+
+            v, r = v_jt[t, b].item(), float(batch.reward[t, b])
+            more = 0.0 if batch.terminated[t, b] else gamma
+            if variant == "base":
+                td.append(q_jt[t, b].item() - (r + more * target_value[t, b].item()))
+                opt.append(q_prime(ubar) - q_jt_greedy[t, b].item() + v)
+                nopt.append(min(q_prime(u) - q_jt[t, b].item() + v, 0.0))
+                continue
+            for i in range(n_agents):
+                td.append(q_jt[t, b, i, u[i]].item() - (r + more * target_value[t, b, i].item()))
+                opt.append(q_prime(ubar) - q_jt_greedy[t, b, i].item() + v)
+                nopt.append(min(q_prime(u[:i] + [k] + u[i + 1 :]) - q_jt[t, b, i, k].item() + v for k in can[i]))
+    return [sum(x * x for x in errors) / len(errors) for errors in (td, opt, nopt)]
+
+
+@both_variants
+def test_qtran_losses_equal_the_formulas_restated_literally(variant):
+    for seed in range(5):
+        batch = random_batch(seed=seed, n_agents=3)
+        values = random_values(variant, batch, seed)
+        loss, info = QTRAN_LOSSES[variant](*values, batch, 0.9, 0.7, 1.3)
+        td, opt, nopt = literal_qtran(variant, *values, batch, 0.9)
+        assert [info[f"losses/{name}"].item() for name in ("td", "opt", "nopt")] == pytest.approx([td, opt, nopt])
+        assert loss.item() == pytest.approx(td + 0.7 * opt + 1.3 * nopt)
+
+
+@both_variants
+@both_targets
+@both_values
+@both_agents
+def test_qtran_wires_the_networks_as_the_equations_say(variant, td_target, value_net, recurrent):
+    """compute_loss against the networks asked one state at a time, features being those of the same step."""
+    args = qtran_args(variant, td_target, value_net, recurrent)
+    networks, targets = qtran_networks(args)
+    batch = random_batch(script=qtran)
+    loss, info = qtran.compute_loss(networks, targets, batch, args)
+    q, features = networks["agent"](batch.obs)
+    target_q, target_features = targets["agent"](batch.obs)
+    values = [torch.zeros_like(x) for x in random_values(variant, batch)]
+    values[0] = q[:-1]
+    T, B, n_agents = batch.actions.shape
+
+    def best(q, avail_actions):
+        return torch.tensor(
+            [[[max((x, k) for k, x in enumerate(row) if can[k])[1] for row, can in zip(q, avail_actions)]]]
+        )
+
+    def of_one(joint, features, actions):
+        q_jt = joint(features[None, None], actions)[0, 0]  # a number, or [n_agents, n_actions]
+        return q_jt if variant == "base" else torch.stack([q_jt[i, actions[0, 0, i]] for i in range(n_agents)])
+
+    for t in range(T):
+        for b in range(B):
+            h, next_h = features[t, b], target_features[t + 1, b]
+            ubar = best(q[t, b].tolist(), batch.avail_actions[t, b])
+            next_ubar = best(target_q[t + 1, b].tolist(), batch.avail_actions[t + 1, b])
+            values[1][t, b] = networks["joint"](h[None, None], batch.actions[t : t + 1, b : b + 1])[0, 0]
+            values[2][t, b] = of_one(networks["joint"], h, ubar)
+            if value_net:
+                values[3][t, b] = networks["value"](h[None, None])[0, 0]
+            if td_target == "joint":
+                values[4][t, b] = of_one(targets["joint"], next_h, next_ubar)
+            else:
+                values[4][t, b] = sum(target_q[t + 1, b, i, next_ubar[0, 0, i]] for i in range(n_agents))
+                values[4][t, b] += targets["value"](next_h[None, None])[0, 0] if value_net else 0
+    td, opt, nopt = literal_qtran(variant, *values, batch, args.gamma)
+    assert [info[f"losses/{name}"].item() for name in ("td", "opt", "nopt")] == pytest.approx([td, opt, nopt], rel=1e-4)
+    assert loss.item() == pytest.approx(td + 0.7 * opt + 1.3 * nopt, rel=1e-4)
+
+
+@both_variants
+@both_targets
+@both_agents
+def test_qtran_each_term_trains_exactly_what_it_should(variant, td_target, recurrent):
+    """L_td the joint network and the features; L_opt and L_nopt the Q_i and V_jt, and not the joint network."""
+    args = qtran_args(variant, td_target, recurrent=recurrent)
+    networks, targets = qtran_networks(args)
+    batch = random_batch(script=qtran, T=8, B=20)
+    features = {f"agent.{name}" for name, _ in networks["agent"].named_parameters() if not name.startswith("head")}
+    expected = dict.fromkeys(["losses/opt", "losses/nopt"], features | {"agent.head.weight", "agent.head.bias"})
+    expected = {name: trained | set(named(networks, "value")) for name, trained in expected.items()}
+    expected["losses/td"] = features | set(named(networks, "joint"))
+    for term, names in expected.items():
+        networks.zero_grad()
+        qtran.compute_loss(networks, targets, batch, args)[1][term].backward()
+        trained = {name for name, x in networks.named_parameters() if x.grad is not None and x.grad.abs().sum() > 0}
+        assert trained == names, term
+    assert all(parameter.grad is None for parameter in targets.parameters())
+
+
+def named(networks, name):
+    return [f"{name}.{parameter}" for parameter, _ in networks[name].named_parameters()]
+
+
+def one_state(variant, q, q_jt, avail_actions=None):
+    """q, q_jt, greedy, v_jt, target and a Batch of one state for two agents with two actions, both taking action 0."""
+    avail_actions = torch.ones(2, 1, 2, 2, dtype=torch.bool) if avail_actions is None else avail_actions
+    batch = random_batch(n_actions=2)
+    batch = vdn.Batch(*(x[:2, :1] for x in batch[:3]), *(x[:1, 1:2] for x in batch[3:]))
+    batch = batch._replace(actions=torch.zeros(1, 1, 2, dtype=int), avail_actions=avail_actions)
+    q = torch.tensor(q)[None, None].requires_grad_()
+    q_jt = torch.tensor(q_jt)[None, None].requires_grad_()
+    extra = torch.zeros((1, 1) if variant == "base" else (1, 1, 2))
+    return (q, q_jt, extra, torch.zeros(1, 1, requires_grad=True), extra, batch, 0.9, 1.0, 1.0)
+
+
+def test_base_l_nopt_is_zero_when_4b_holds_and_lifts_q_prime_when_not():
+    for q_jt, d in ((2.5, 0.5), (3.0, 0.0), (4.0, -1.0)):  # Q' of the taken actions is 1 + 2
+        given = one_state("base", [[1.0, 5.0], [2.0, 7.0]], q_jt)
+        nopt = qtran.qtran_base_loss(*given)[1]["losses/nopt"]
+        assert nopt.item() == pytest.approx(min(d, 0) ** 2)
+        nopt.backward()
+        # d/dq of D^2 is 2 D at the taken actions: descending it raises Q' and V until the condition holds
+        assert given[0].grad[0, 0].tolist() == [[2 * min(d, 0), 0], [2 * min(d, 0), 0]]
+        assert given[3].grad.item() == 2 * min(d, 0)
+        assert given[1].grad is None or not given[1].grad.any()
+
+
+def test_alt_l_nopt_wants_the_least_d_of_each_agent_to_be_zero():
+    q = [[1.0, 5.0], [2.0, 7.0]]  # Q'(., u_-1) = 3, 7 for agent 1 and Q'(., u_-2) = 3, 8 for agent 2
+    for q_jt, d in (
+        ([[3.0, 6.0], [2.0, 8.0]], (0, 0)),
+        ([[2.0, 4.0], [2.0, 7.5]], (1, 0.5)),
+        ([[4.0, 6.0], [3.0, 9.5]], (-1, -1.5)),
+    ):
+        given = one_state("alt", q, q_jt)
+        nopt = qtran.qtran_alt_loss(*given)[1]["losses/nopt"]
+        assert nopt.item() == pytest.approx((d[0] ** 2 + d[1] ** 2) / 2)
+        nopt.backward()
+        assert given[3].grad.item() == pytest.approx(d[0] + d[1])  # towards zero from both sides
+        assert given[1].grad is None or not given[1].grad.any()
+    assert given[0].grad[0, 0].tolist() == [
+        [-1 - 1.5, 0],
+        [-1, -1.5],
+    ]  # agent 1's least D is at (0, 0), agent 2's at (0, 1)
+
+
+@both_variants
+def test_qtran_ignores_unavailable_actions(variant):
+    """In ubar, in the target's ubar' and in the minimum of QTRAN-alt; an agent that has one action has no choice."""
+    batch = random_batch(n_agents=3)
+    batch = batch._replace(actions=torch.zeros_like(batch.actions))  # always available
+    q, q_jt, *rest = random_values(variant, batch)
+    masked = ~batch.avail_actions[:-1]
+    loss, _ = QTRAN_LOSSES[variant](q, q_jt, *rest, batch, 0.9, 1, 1)
+    assert QTRAN_LOSSES[variant](q.masked_fill(masked, 1e3), q_jt, *rest, batch, 0.9, 1, 1)[0] == loss
+    assert QTRAN_LOSSES[variant](q.masked_fill(masked, -1e3), q_jt, *rest, batch, 0.9, 1, 1)[0] == loss
+    if variant == "alt":
+        assert QTRAN_LOSSES[variant](q, q_jt.masked_fill(masked, 1e3), *rest, batch, 0.9, 1, 1)[0] == loss
+
+
+@both_variants
+def test_qtran_what_lies_beyond_the_end_does_not_count(variant):
+    batch = random_batch()
+    q, *rest = random_values(variant, batch)
+    loss, _ = QTRAN_LOSSES[variant](q, *rest, batch, 0.9, 1, 1)
+    avail = batch.avail_actions.clone()
+    avail[3:, 0] = avail[3:, 1] = False
+    filled = batch.filled.clone()
+    filled[3:, 1] = False
+    batch = batch._replace(filled=filled, terminated=batch.terminated | ~filled)
+    loss, _ = QTRAN_LOSSES[variant](q, *rest, batch, 0.9, 1, 1)
+    beyond = batch._replace(avail_actions=avail, reward=torch.where(batch.filled, batch.reward, 1e6))
+    q.requires_grad_()
+    same, info = QTRAN_LOSSES[variant](q, *rest, beyond, 0.9, 1, 1)
+    assert same == loss and all(x.isfinite() for x in info.values())
+    same.backward()
+    assert q.grad.isfinite().all() and not q.grad[3:, 0].any()
+
+
+@both_variants
+def test_qtran_truncation_bootstraps_and_termination_does_not(variant):
+    batch = random_batch()
+    values = random_values(variant, batch)
+    values[-1] = torch.full_like(values[-1], 10)
+    nothing, everything = torch.zeros_like(batch.terminated), torch.ones_like(batch.terminated)
+    for terminated, target in ((nothing, 9.0), (everything, 0.0)):
+        given = batch._replace(terminated=terminated, reward=torch.zeros_like(batch.reward))
+        assert QTRAN_LOSSES[variant](*values, given, 0.9, 1, 1)[1]["values/target"].item() == pytest.approx(target)
+
+
+def test_counterfactual_network_does_not_see_an_agents_own_action_and_sees_everybody_elses():
+    torch.manual_seed(0)
+    network = qtran.CounterfactualNetwork(hidden_dim=16, n_actions=4, joint_dim=8)
+    features, actions = torch.randn(5, 3, 3, 16), torch.randint(4, (5, 3, 3))
+    q_jt = network(features, actions)
+    assert q_jt.shape == (5, 3, 3, 4)
+    for j in range(3):
+        other = actions.clone()
+        other[2, 1, j] = (other[2, 1, j] + 1) % 4
+        changed = ~torch.isclose(network(features, other), q_jt, rtol=0, atol=1e-6)
+        expected = torch.zeros_like(changed)
+        expected[2, 1] = True
+        expected[2, 1, j] = False
+        assert torch.equal(changed, expected)
+
+
+@pytest.mark.parametrize("name", ["joint", "alt", "value"])
+def test_joint_networks_use_every_agent_and_mix_neither_times_nor_episodes(name):
+    torch.manual_seed(0)
+    network = {
+        "joint": qtran.JointNetwork(16, 4, 8),
+        "alt": qtran.CounterfactualNetwork(16, 4, 8),
+        "value": qtran.ValueNetwork(16, 8),
+    }[name]
+    features, actions = torch.randn(5, 3, 3, 16), torch.randint(4, (5, 3, 3))
+    inputs = () if name == "value" else (actions,)
+    before = network(features, *inputs)
+    for j in range(3):
+        other = features.clone()
+        other[2, 1, j] += 1
+        changed = network(other, *inputs) != before
+        assert changed[2, 1].all()
+        changed[2, 1] = False
+        assert not changed.any()
+    if name == "joint":  # a sum over agents: who is who comes from the features alone
+        torch.testing.assert_close(network(features.flip(2), actions.flip(2)), before)
+
+
+@both_variants
+@both_agents
+def test_qtran_is_aligned_in_time(variant, recurrent):
+    """The last observation of a window is for the target alone; the first reaches it only through a GRU's memory."""
+    args = qtran_args(variant, recurrent=recurrent)
+    networks, targets = qtran_networks(args)
+    batch = random_batch(script=qtran)
+    batch = qtran.Batch(*(x[:2] for x in batch[:3]), *(x[:1] for x in batch[3:]))  # T = 1
+
+    def values(row):
+        obs = batch.obs.clone()
+        obs[row] += 1
+        info = qtran.compute_loss(networks, targets, batch._replace(obs=obs), args)[1]
+        return {name: info[f"values/{name}"].item() for name in ("q_jt", "v_jt", "q_prime", "abs_d_greedy", "target")}
+
+    before, first, last = values([]), values(0), values(1)
+    assert {name for name in before if before[name] != last[name]} == {"target"}
+    changed = {name for name in before if before[name] != first[name]}
+    assert changed == {"q_jt", "v_jt", "q_prime", "abs_d_greedy"} | ({"target"} if recurrent else set())
+
+
+@both_variants
+def test_agreement_is_the_share_found_by_trying_every_joint_action(variant):
+    args = qtran_args(variant)
+    networks, targets = qtran_networks(args)
+    batch = random_batch(script=qtran, T=6, B=20)
+    info = qtran.compute_loss(networks, targets, batch, args, diagnose=True)[1]
+    assert "values/agreement" not in qtran.compute_loss(networks, targets, batch, args)[1]
+    q, features = networks["agent"](batch.obs)
+    agree = []
+    for t, b in batch.filled.nonzero().tolist():
+        can = [[k for k in range(4) if batch.avail_actions[t, b, i, k]] for i in range(2)]
+        value = {}
+        for u in product(*can):
+            q_jt = networks["joint"](features[t, b][None, None], torch.tensor([[u]]))[0, 0]
+            value[u] = q_jt.item() if variant == "base" else sum(q_jt[i, u[i]].item() for i in range(2))
+        own = tuple(max(can[i], key=lambda k: q[t, b, i, k].item()) for i in range(2))
+        agree.append(max(value, key=value.get) == own)
+    assert 0 < sum(agree) < len(agree)
+    assert info["values/agreement"].item() == pytest.approx(np.mean(agree))
+
+
+def test_agreement_is_left_out_where_there_are_too_many_joint_actions():
+    env = SimpleNamespace(obs_dim=0, n_actions=4, n_agents=7, state_dim=7)
+    args = qtran_args("base")
+    torch.manual_seed(0)
+    networks = qtran.make_networks(env, args)
+    batch = random_batch(n_agents=7)
+    batch = batch._replace(obs=torch.rand(*batch.obs.shape[:3], 11))
+    assert "values/agreement" not in qtran.compute_loss(networks, networks, batch, args, diagnose=True)[1]
+
+
 # --- agents ---------------------------------------------------------------------------------------------------------
 
 
@@ -298,7 +618,7 @@ def test_step_by_step_equals_the_whole_sequence(script, recurrent):
     torch.testing.assert_close(torch.cat(steps), q)
 
 
-@each_script
+@pytest.mark.parametrize("script", [iql, vdn, qmix], ids=lambda script: script.__name__)
 @both_agents
 def test_loss_of_a_batch_is_aligned_in_time(script, recurrent):
     """Online values at t, target values at t + 1; a recurrent target network has seen the first observation, too."""
