@@ -1,5 +1,35 @@
 """QTRAN (Son et al. 2019, "QTRAN: Learning to Factorize with Transformation for Cooperative Multi-Agent Reinforcement
 Learning").
+
+The joint value Q_jt(tau, u) may have any form: a network of its own learns it, from tau = (tau_1, .., tau_n), what the
+agents have observed and done, and the joint action u. The agents' own values Q_i(tau_i, u_i) need not add up to it;
+they only have to be largest where it is largest, at ubar = (argmax Q_1, .., argmax Q_n). With
+
+    Q'_jt(tau, u) = sum_i Q_i(tau_i, u_i)                                                                   (1)
+    Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),  V_jt(tau) = V(sum_i h_V(h_i)),  h_i: the features Q_i is made of (2)
+    D(tau, u) = Q'_jt(tau, u) - Q_jt(tau, u) + V_jt(tau)                                                    (3)
+
+they are (Theorem 1 of the paper) if D = 0 at ubar (4a) and D >= 0 elsewhere (4b). V_jt makes up for what no single
+agent can see. QTRAN-base learns Q_jt from the rewards, and the Q_i and V_jt from Q_jt, which is fixed in D:
+
+    L = L_td + lambda_opt L_opt + lambda_nopt L_nopt                                                        (5)
+    L_td = (Q_jt(tau, u) - y)^2,  y = r + gamma Q_jt(tau', ubar'; target),  ubar' of the target network     (6)
+    L_opt = D(tau, ubar)^2                                                                                  (7)
+    L_nopt = min(D(tau, u), 0)^2                                                                            (8)
+
+(8) leaves alone what is too high and misleads until it is greedy. QTRAN-alt wants more than (4b): that each agent has
+some action with D = 0, whatever the others do. It needs all of an agent's actions at once, from a counterfactual
+network that does not see which one was taken; (6) and (7) become means over the agents' estimates of Q_jt:
+
+    Q_jt(tau, ., u_-i) = Q(sum_{j != i} h_Q(h_j, u_j), h_i), a value for each action of agent i              (9)
+    L_nopt-min = mean_i (min_{u_i} D(tau, u_i, u_-i))^2 in place of (8)                                    (10)
+
+    python qtran.py --env matrix_game                   prints what was learned, as Table 1 of the paper does
+    python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
+    python qtran.py --env predator_prey --variant base  QTRAN-base
+    python qtran.py --env predator_prey --help          all arguments, with their defaults for this environment
+
+DEFAULTS_NOTE
 """
 
 # [shared: arguments]
@@ -102,15 +132,16 @@ class Args:
     predator_prey: envs.PredatorPreyOptions = field(default_factory=envs.PredatorPreyOptions)
     # [end]
     variant: Literal["base", "alt"] = "alt"
-    """base: the joint network rates one joint action; alt: for each agent, all actions it could have taken instead"""
-    td_target: Literal["joint", "factored"] = "factored"
-    """what y bootstraps from: joint, q_jt as the paper prints it; factored, the sum of max q_i (plus v_jt)"""
-    value_net: bool = False
-    """learn v_jt, as in the paper; the authors' code has none"""
+    """QTRAN-base or QTRAN-alt"""
+    td_target: Literal["joint", "factored"] = "joint"
+    """what y bootstraps from: joint, Q_jt at the greedy actions, as printed in the paper; factored, the sum of max Q_i
+    (plus V_jt), as in the authors' code for QTRAN-base"""
+    value_net: bool = True
+    """learn V_jt, as in the paper; without, as in the authors' code, V_jt is 0"""
     lambda_opt: float = 1.0
     """weight of L_opt"""
     lambda_nopt: float = 1.0
-    """weight of L_nopt"""
+    """weight of L_nopt or L_nopt-min"""
     joint_dim: Count = 64
     """width of the joint networks"""
 
@@ -214,7 +245,7 @@ def mlp(inputs, width, outputs):
 
 
 class JointNetwork(nn.Module):
-    """Q_jt of QTRAN-base, equation (2): the value of one joint action."""
+    """Q_jt of QTRAN-base, equation (2)."""
 
     def __init__(self, hidden_dim, n_actions, joint_dim):
         super().__init__()
@@ -229,7 +260,7 @@ class JointNetwork(nn.Module):
 
 
 class CounterfactualNetwork(nn.Module):
-    """Q_jt of QTRAN-alt, equation (9): for each agent the values of all its actions, the others' being given."""
+    """Q_jt of QTRAN-alt, equation (9)."""
 
     def __init__(self, hidden_dim, n_actions, joint_dim):
         super().__init__()

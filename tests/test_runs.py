@@ -16,11 +16,12 @@ import torch
 import envs
 import iql
 import qmix
+import qtran
 import vdn
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME_COLUMNS = {"charts/seconds", "charts/SPS"}
-each_script = pytest.mark.parametrize("script", [iql, vdn, qmix], ids=lambda script: script.__name__)
+each_script = pytest.mark.parametrize("script", [iql, vdn, qmix, qtran], ids=lambda script: script.__name__)
 both_agents = pytest.mark.parametrize("recurrent", ["--no-recurrent", "--recurrent"])
 TINY = ["--total-timesteps", "2000", "--eval-interval", "1000", "--num-envs", "10"]
 
@@ -83,7 +84,7 @@ def test_as_a_user_would(script, recurrent, env, tmp_path):
     done = subprocess.run(command(script, *argv), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    last = done.stdout.splitlines()[-1]
+    last = [line for line in done.stdout.splitlines() if line.startswith("step ")][-1]
     for word in ("2,000", "train return", "eval return", "steps/s", "left"):
         assert word in last
     (folder,) = (tmp_path / "runs").iterdir()
@@ -92,7 +93,8 @@ def test_as_a_user_would(script, recurrent, env, tmp_path):
     assert [row["global_step"] for row in rows] == [1000, 2000]
     assert np.isfinite([list(row.values()) for row in rows]).all()
     config = json.loads((folder / "config.json").read_text())
-    assert (config["algo"], config["env"], config["seed"]) == (script.__name__, env, 1)
+    algo = "qtran-alt" if script is qtran else script.__name__
+    assert (config["algo"], config["env"], config["seed"]) == (algo, env, 1)
     assert config["total_timesteps"] == 2000 and config["versions"]["torch"] == torch.__version__
     assert len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) == 1
     assert not (tmp_path / "wandb").exists()
@@ -101,16 +103,26 @@ def test_as_a_user_would(script, recurrent, env, tmp_path):
 @each_script
 def test_metrics_have_the_same_names_in_every_script(run, script):
     names = set(run(script, "--env", "matrix_game", *TINY)[0])
-    shared = {"global_step", "charts/seconds", "charts/SPS", "charts/epsilon", "charts/episodic_return"}
-    shared |= {
-        "eval/return_mean",
-        "eval/return_std",
-        "losses/td",
-        "losses/grad_norm",
-        "values/q_taken",
-        "values/target",
-    }
-    assert names == shared
+    charts = {f"charts/{name}" for name in ("seconds", "SPS", "epsilon", "episodic_return")}
+    shared = {"global_step", "eval/return_mean", "eval/return_std", "losses/td", "losses/grad_norm"}
+    shared |= charts | {"values/q_taken", "values/target"}
+    qtran_values = "q_jt q_prime v_jt abs_d_greedy d_negative agreement"
+    own = {iql: "", vdn: "values/q_tot", qmix: "values/q_tot", qtran: "losses/opt losses/nopt"}[script].split()
+    own += [f"values/{name}" for name in qtran_values.split() if script is qtran]
+    assert names == shared | set(own)
+
+
+@pytest.mark.parametrize("variant", ["base", "alt"])
+@pytest.mark.parametrize("td_target", ["joint", "factored"])
+@pytest.mark.parametrize("value_net", ["--value-net", "--no-value-net"])
+def test_every_form_of_qtran_runs(run, variant, td_target, value_net):
+    argv = ["--variant", variant, "--td-target", td_target, value_net, "--env", "two_step_game", *TINY]
+    rows = run(qtran, *argv, wandb_mode="offline")
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+    assert all((row["values/v_jt"] != 0) == (value_net == "--value-net") for row in rows)
+    assert all(0 <= row[f"values/{name}"] <= 1 for row in rows for name in ("agreement", "d_negative"))
+    config = json.loads((newest_run(Path.cwd()) / "config.json").read_text())
+    assert config["algo"] == f"qtran-{variant}" and config["td_target"] == td_target
 
 
 @each_script
@@ -145,7 +157,7 @@ def test_renamed_copy_runs_and_logs_under_its_own_name(tmp_path):
     assert newest_run(tmp_path / "elsewhere").name.startswith("matrix_game__my_vdn__1__")
 
 
-@pytest.mark.parametrize("script", ["iql.py", "vdn.py", "qmix.py"])
+@pytest.mark.parametrize("script", ["iql.py", "vdn.py", "qmix.py", "qtran.py"])
 def test_help_is_complete_and_does_not_import_torch(script):
     code = f"import runpy, sys; sys.argv = ['{script}', '--help']; runpy.run_path('{script}', run_name='__main__')"
     checked = f"try:\n    {code}\nfinally:\n    assert 'torch' not in sys.modules"
@@ -157,31 +169,103 @@ def test_help_is_complete_and_does_not_import_torch(script):
 
 # --- learning, against closed forms ---------------------------------------------------------------------------------
 
+PAYOFF = envs.MatrixGame.payoff
+each_seed = pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+QUICK = "--total-timesteps 1e5 --train-frequency 80 --learning-rate 1e-3 --batch-size 128".split()
 
-def test_vdn_fits_the_matrix_game_as_least_squares_does(run):
+
+def tables_in(text):
+    """Name -> (values, where the stars are) of the tables that a run on a one-step game prints at its end."""
+    tables, lines = {}, text.split("\nWhat was learned (rows: actions of agent 1, columns: of agent 2, *: greedy)\n")[1]
+    for line in lines.splitlines():
+        if line[0] != " ":
+            name = line.split()[0]
+            tables[name] = []
+        tables[name].append(line[8:].split())
+    stars = {
+        name: [(i, j) for i, row in enumerate(rows) for j, x in enumerate(row) if "*" in x]
+        for name, rows in tables.items()
+    }
+    return {
+        name: (np.array([[float(x.strip("*")) for x in row] for row in rows]), stars[name])
+        for name, rows in tables.items()
+    }
+
+
+def test_vdn_fits_the_matrix_game_as_least_squares_does(run, capsys):
     rows = run(vdn, "--env", "matrix_game", "--seed", 3)
     assert rows[-1]["eval/return_mean"] == 0
-    env = envs.make("matrix_game", 1, 0)
-    agent = vdn.Agent(env, 64, False)
-    agent.load_state_dict(torch.load(newest_run(Path.cwd()) / "model.pt")["agent"])
-    obs = torch.tensor([[1.0, 0, 0, 0, 1, 0], [1.0, 0, 0, 0, 0, 1]])  # observation, no last action, agent id
-    with torch.no_grad():
-        q_1, q_2 = agent(obs[None, None])[0][0, 0].numpy()
-    q_tot = q_1[:, None] + q_2
-    grand = env.payoff.mean()
-    assert grand == pytest.approx(-4.44, abs=0.01) and env.payoff.mean(axis=1) == pytest.approx(
-        [-5.33, -4, -4], abs=0.01
-    )
+    q_tot, _ = tables_in(capsys.readouterr().out)["q_tot"]
+    grand = PAYOFF.mean()
+    assert grand == pytest.approx(-4.44, abs=0.01) and PAYOFF.mean(axis=1) == pytest.approx([-5.33, -4, -4], abs=0.01)
     assert q_tot.mean() == pytest.approx(grand, abs=0.1)
     for axis in (0, 1):
-        assert q_tot.mean(axis) - q_tot.mean() == pytest.approx(env.payoff.mean(axis) - grand, abs=0.1)
+        assert q_tot.mean(axis) - q_tot.mean() == pytest.approx(PAYOFF.mean(axis) - grand, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    "script, env, value", [(vdn, "two_step_game", 7), (qmix, "two_step_game", 8), (qmix, "matrix_game", 0)]
-)
-def test_what_a_sum_and_a_monotonic_mixture_settle_for(run, script, env, value):
-    assert run(script, "--env", env, "--seed", 3)[-1]["eval/return_mean"] == value
+@each_seed
+@pytest.mark.parametrize("variant", ["base", "alt"])
+def test_qtran_solves_the_matrix_game(run, capsys, variant, seed):
+    rows = run(qtran, "--env", "matrix_game", "--variant", variant, "--seed", seed, *QUICK)
+    assert rows[-1]["eval/return_mean"] == 8 and rows[-1]["values/agreement"] == 1
+    tables = {name: values for name, (values, _) in tables_in(capsys.readouterr().out).items()}
+    assert tables["q_jt"] == pytest.approx(PAYOFF, abs=0.2)
+    assert (tables["q_prime"] + tables["v_jt"] >= tables["q_jt"] - 0.2).all()
+    assert tables["q_prime"][0, 0] + tables["v_jt"] == pytest.approx(8, abs=0.2)
+
+
+@each_seed
+@pytest.mark.parametrize("script", [vdn, qmix], ids=lambda script: script.__name__)
+def test_a_sum_and_a_monotonic_mixture_end_at_0_in_the_matrix_game(run, script, seed):
+    assert run(script, "--env", "matrix_game", "--seed", seed, *QUICK)[-1]["eval/return_mean"] == 0
+
+
+@each_seed
+@pytest.mark.parametrize("script, value", [(vdn, 7), (qmix, 8)])
+def test_two_step_game_as_in_the_qmix_paper(run, script, value, seed):
+    assert run(script, "--env", "two_step_game", "--seed", seed)[-1]["eval/return_mean"] == value
+
+
+@each_script
+def test_table_of_what_was_learned(run, script, capsys):
+    run(script, "--env", "matrix_game", *TINY)
+    tables = tables_in(capsys.readouterr().out)
+    learned = {iql: [], vdn: ["q_tot"], qmix: ["q_tot"], qtran: ["q_jt", "v_jt", "D"]}[script]
+    assert list(tables) == ["payoff", "q_1", "q_2", "q_prime", *learned]
+    values = {name: table for name, (table, _) in tables.items()}
+    np.testing.assert_array_equal(values["payoff"], PAYOFF)
+
+    model = torch.load(newest_run(Path.cwd()) / "model.pt")
+    agent = script.Agent(envs.make("matrix_game", 1, 0), 64, False)
+    agent.load_state_dict(model["agent"])
+    obs = torch.tensor([[1.0, 0, 0, 0, 1, 0], [1.0, 0, 0, 0, 0, 1]])  # observation, no last action, agent id
+    q, features = agent(obs[None, None])
+    q_1, q_2 = q[0, 0].detach().numpy()
+    q_prime = q_1[:, None] + q_2
+    best = (q_1.argmax(), q_2.argmax())
+    expected = {"q_1": q_1[None], "q_2": q_2[None], "q_prime": q_prime, "q_tot": q_prime}
+    joint = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    if script is qmix:
+        mixer = qmix.Mixer(1, 2, 32)
+        mixer.load_state_dict(model["mixer"])
+        taken = q[0, 0][[0, 1], joint]  # [9, 2]
+        expected["q_tot"] = mixer(taken[None], torch.ones(1, 9, 1)).detach().numpy().reshape(3, 3)
+    if script is qtran:
+        network = qtran.CounterfactualNetwork(64, 3, 64)
+        network.load_state_dict(model["joint"])
+        q_jt = network(features.expand(1, 9, 2, 64), joint[None])[0]  # [9, 2, 3]
+        q_jt = q_jt.gather(-1, joint[..., None]).mean(1).detach().numpy().reshape(3, 3)
+        expected |= {"q_jt": q_jt, "D": q_prime - q_jt}
+    for name in values.keys() - {"payoff", "v_jt"}:
+        np.testing.assert_allclose(values[name], expected[name], atol=0.0051)
+    stars = {"q_1": [(0, best[0])], "q_2": [(0, best[1])], "v_jt": []}
+    assert {name: where for name, (_, where) in tables.items()} == {name: stars.get(name, [best]) for name in tables}
+
+
+@pytest.mark.parametrize("argv", ["--env gaussian_squeeze --gaussian-squeeze.n-agents 2", "--env two_step_game"])
+def test_no_table_where_episodes_differ_or_go_on(run, argv, capsys):
+    run(qtran, *argv.split(), *TINY)
+    assert "What was learned" not in capsys.readouterr().out
 
 
 # --- same seed, same run --------------------------------------------------------------------------------------------
