@@ -376,7 +376,7 @@ def make_networks(env, args):
 
 
 def compute_loss(networks, targets, batch, args, diagnose=False):
-    """The loss of the networks on a Batch, and what to log of it; to `diagnose` is too slow for every batch."""
+    """The loss of the networks on a Batch, and what to log of it. To `diagnose` every batch would be too slow."""
     alt, joint = args.variant == "alt", networks["joint"]
     q, features = networks["agent"](batch.obs[:-1])
     q_jt = joint(features, batch.actions)

@@ -238,7 +238,7 @@ def make_networks(env, args):
 
 
 def compute_loss(networks, targets, batch, args, diagnose=False):
-    """The loss of the networks on a Batch, and what to log of it."""
+    """The loss of the networks on a Batch, and what to log of it. QTRAN has more to `diagnose` now and then."""
     q, _ = networks["agent"](batch.obs[:-1])
     with torch.no_grad():  # over the whole window: a GRU has to be warm before the second observation
         target_q, _ = targets["agent"](batch.obs)

@@ -380,6 +380,17 @@ def test_qtran_wires_the_networks_as_the_equations_say(variant, td_target, value
 
 
 @both_variants
+def test_qtran_gradients_at_the_inputs_of_the_loss(variant):
+    """Q_jt learns from rewards alone: D has it fixed, at u and at ubar, and y is fixed, whatever is handed in."""
+    batch = random_batch()
+    for term, trained in (("td", {"q_jt"}), ("opt", {"q", "v_jt"}), ("nopt", {"q", "v_jt"})):
+        values = [x.requires_grad_() for x in random_values(variant, batch)]
+        QTRAN_LOSSES[variant](*values, batch, 0.9, 1, 1)[1][f"losses/{term}"].backward()
+        names = ("q", "q_jt", "q_jt_greedy", "v_jt", "target_value")
+        assert {name for name, x in zip(names, values) if x.grad is not None and x.grad.any()} == trained
+
+
+@both_variants
 @both_targets
 @both_agents
 def test_qtran_each_term_trains_exactly_what_it_should(variant, td_target, recurrent):
@@ -391,6 +402,7 @@ def test_qtran_each_term_trains_exactly_what_it_should(variant, td_target, recur
     expected = dict.fromkeys(["losses/opt", "losses/nopt"], features | {"agent.head.weight", "agent.head.bias"})
     expected = {name: trained | set(named(networks, "value")) for name, trained in expected.items()}
     expected["losses/td"] = features | set(named(networks, "joint"))
+    expected["values/v_jt"] = features | set(named(networks, "value"))  # it, too, is made of the agents' features
     for term, names in expected.items():
         networks.zero_grad()
         qtran.compute_loss(networks, targets, batch, args)[1][term].backward()
