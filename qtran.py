@@ -1,35 +1,41 @@
 """QTRAN (Son et al. 2019, "QTRAN: Learning to Factorize with Transformation for Cooperative Multi-Agent Reinforcement
 Learning").
 
-The joint value Q_jt(tau, u) may have any form: a network of its own learns it, from tau = (tau_1, .., tau_n), what the
-agents have observed and done, and the joint action u. The agents' own values Q_i(tau_i, u_i) need not add up to it;
-they only have to be largest where it is largest, at ubar = (argmax Q_1, .., argmax Q_n). With
+The joint value Q_jt(tau, u) may have any form: it is learned for itself, from tau = (tau_1, .., tau_n), what the agents
+have observed and done, and their joint action u. The agents' own values Q_i(tau_i, u_i) need not add up to it; they
+only have to be largest where it is largest. ubar = (argmax Q_1, .., argmax Q_n) is what the agents do. With
 
     Q'_jt(tau, u) = sum_i Q_i(tau_i, u_i)                                                                   (1)
     Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),  V_jt(tau) = V(sum_i h_V(h_i)),  h_i: the features Q_i is made of (2)
     D(tau, u) = Q'_jt(tau, u) - Q_jt(tau, u) + V_jt(tau)                                                    (3)
 
-they are (Theorem 1 of the paper) if D = 0 at ubar (4a) and D >= 0 elsewhere (4b). V_jt makes up for what no single
-agent can see. QTRAN-base learns Q_jt from the rewards, and the Q_i and V_jt from Q_jt, which is fixed in D:
+Theorem 1 of the paper says: if D = 0 at ubar (4a) and D >= 0 elsewhere (4b), then ubar is best for Q_jt, too, because
+Q_jt(u) <= Q'_jt(u) + V_jt <= Q'_jt(ubar) + V_jt = Q_jt(ubar). V_jt makes up for what no single agent can see.
+QTRAN-base learns Q_jt from the rewards, and the Q_i and V_jt from Q_jt, through which D passes no gradient. With u from
+the replay:
 
     L = L_td + lambda_opt L_opt + lambda_nopt L_nopt                                                        (5)
     L_td = (Q_jt(tau, u) - y)^2,  y = r + gamma Q_jt(tau', ubar'; target),  ubar' of the target network     (6)
     L_opt = D(tau, ubar)^2                                                                                  (7)
     L_nopt = min(D(tau, u), 0)^2                                                                            (8)
 
-(8) leaves alone what is too high and misleads until it is greedy. QTRAN-alt wants more than (4b): that each agent has
-some action with D = 0, whatever the others do. It needs all of an agent's actions at once, from a counterfactual
-network that does not see which one was taken; (6) and (7) become means over the agents' estimates of Q_jt:
+(8) sets no upper bound: where Q'_jt is too high it stays so until it becomes greedy and (7) corrects it. QTRAN-alt wants
+more than (4b), that min_{u_i} D(tau, u_i, u_-i) = 0 for every agent i, whatever the others do, u_-i. That takes all of an
+agent's actions at once, from a counterfactual network that does not see which one was taken. So there are n estimates
+of Q_jt, one by each agent, and (6) and (7) become means over them:
 
-    Q_jt(tau, ., u_-i) = Q(sum_{j != i} h_Q(h_j, u_j), h_i), a value for each action of agent i              (9)
-    L_nopt-min = mean_i (min_{u_i} D(tau, u_i, u_-i))^2 in place of (8)                                    (10)
+    Q_jt^i(tau, ., u_-i) = Q(sum_{j != i} h_Q(h_j, u_j), h_i), a value for each action of agent i            (9)
+    L_nopt-min = mean_i (min_{u_i} D^i(tau, u_i, u_-i))^2 in place of (8)                                  (10)
+
+(The numbers are this file's; 4a and 4b are also the paper's.)
 
     python qtran.py --env matrix_game                   prints what was learned, as Table 1 of the paper does
     python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
     python qtran.py --env predator_prey --variant base  QTRAN-base
     python qtran.py --env predator_prey --help          all arguments, with their defaults for this environment
 
-DEFAULTS_NOTE
+y and V_jt are by default what the paper prints. The authors' released QTRAN-base is --variant base --td-target factored
+--no-value-net. Which of these forms works best? README.md, Results, has the measurements.
 """
 
 # [shared: arguments]
@@ -135,7 +141,7 @@ class Args:
     """QTRAN-base or QTRAN-alt"""
     td_target: Literal["joint", "factored"] = "joint"
     """what y bootstraps from: joint, Q_jt at the greedy actions, as printed in the paper; factored, the sum of max Q_i
-    (plus V_jt), as in the authors' code for QTRAN-base"""
+    (plus V_jt, if there is one), as in the authors' code"""
     value_net: bool = True
     """learn V_jt, as in the paper; without, as in the authors' code, V_jt is 0"""
     lambda_opt: float = 1.0
@@ -301,13 +307,13 @@ def q_jt_of(joint, features, actions):
 
 
 def qtran_base_loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma, lambda_opt, lambda_nopt):
-    """Equations (3) to (8): the loss, and what to log of it.
+    """Equations (1) and (3) to (8): the loss, and what to log of it.
 
     q [T, B, n_agents, n_actions] are the Q_i at steps 0..T-1; q_jt, q_jt_greedy, v_jt [T, B] are Q_jt(tau, u),
     Q_jt(tau, ubar) and V_jt(tau) there; target_value [T, B] is what (6) bootstraps from, at steps 1..T.
     """
     q_prime = pick(q, batch.actions).sum(-1)  # [T, B] (1)
-    q_prime_greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).amax(-1).sum(-1)  # [T, B] (1) at ubar
+    q_prime_greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).max(-1).values.sum(-1)  # [T, B] (1) at ubar
     y = batch.reward + gamma * target_value.masked_fill(batch.terminated, 0)  # [T, B] (6)
     td_error = q_jt - y.detach()  # [T, B]
     d_greedy = q_prime_greedy - q_jt_greedy.detach() + v_jt  # [T, B] (3) at ubar: 0 if (4a)
@@ -322,16 +328,17 @@ def qtran_base_loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma, lamb
 
 
 def qtran_alt_loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma, lambda_opt, lambda_nopt):
-    """Equations (3) to (7), the mean of all agents' estimates of Q_jt, and (10): the loss, and what to log of it.
+    """Equations (1), (3) to (7) as means over the agents' estimates of Q_jt, and (10): the loss, and what to log of it.
 
     q [T, B, n_agents, n_actions] are the Q_i at steps 0..T-1; q_jt [T, B, n_agents, n_actions], q_jt_greedy
-    [T, B, n_agents], v_jt [T, B] are Q_jt(tau, ., u_-i), Q_jt(tau, ubar) and V_jt(tau) there; target_value
+    [T, B, n_agents], v_jt [T, B] are Q_jt^i(tau, ., u_-i), Q_jt^i(tau, ubar) and V_jt(tau) there; target_value
     [T, B, n_agents] is what (6) bootstraps from, at steps 1..T.
     """
-    v_jt = v_jt[..., None]  # [T, B, 1], as each agent has its estimate of all that follows
+    v_jt = v_jt[..., None]  # [T, B, 1], beside n_agents estimates of Q_jt
     q_taken, q_jt_taken = pick(q, batch.actions), pick(q_jt, batch.actions)  # [T, B, n_agents]
     q_prime = q_taken.sum(-1, keepdim=True)  # [T, B, 1] (1)
-    q_prime_greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).amax(-1).sum(-1, keepdim=True)  # [T, B, 1]
+    q_greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).max(-1).values  # [T, B, n_agents]
+    q_prime_greedy = q_greedy.sum(-1, keepdim=True)  # [T, B, 1] (1) at ubar
     q_prime_all = (q_prime - q_taken)[..., None] + q  # [T, B, n_agents, n_actions] Q'_jt(tau, ., u_-i)
     y = batch.reward[..., None] + gamma * target_value.masked_fill(batch.terminated[..., None], 0)  # [T, B, n_agents]
     td_error = q_jt_taken - y.detach()  # [T, B, n_agents]
@@ -349,22 +356,21 @@ def qtran_alt_loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma, lambd
 
 @torch.no_grad()
 def agreement(joint, features, greedy, avail_actions):
-    """Share of states in which the best of all joint actions, by Q_jt, is ubar: what Theorem 1 promises.
+    """Share of states in which the best of all joint actions by Q_jt (alt: the mean of the estimates) is ubar.
 
     features [S, n_agents, hidden_dim], greedy [S, n_agents], avail_actions [S, n_agents, n_actions].
     """
     _, n_agents, n_actions = avail_actions.shape
     choices = [torch.arange(n_actions, device=features.device)] * n_agents
     joint_actions = torch.cartesian_prod(*choices).view(-1, n_agents)  # [J, n_agents]
-    J, stride = len(joint_actions), -(-len(features) * len(joint_actions) // 16384)  # some states, if they are many
-    features, greedy, avail_actions = (
-        x[::stride].expand(J, *x[::stride].shape) for x in (features, greedy, avail_actions)
-    )
-    actions = joint_actions[:, None].expand_as(greedy)  # [J, S, n_agents]
-    q_jt = q_jt_of(joint, features, actions)
-    q_jt = q_jt if q_jt.dim() == 2 else q_jt.mean(-1)  # [J, S]
-    best = q_jt.masked_fill(~pick(avail_actions, actions).all(-1), -torch.inf).argmax(0)  # [S]
-    return (joint_actions[best] == greedy[0]).all(-1).float().mean()
+    J = len(joint_actions)
+    every = -(-len(features) * J // 16384)  # where there are too many, leave out states
+    features, greedy, avail_actions = features[::every], greedy[::every], avail_actions[::every]
+    actions = joint_actions[:, None].expand(-1, len(greedy), -1)  # [J, S, n_agents]
+    q_jt = q_jt_of(joint, features.expand(J, -1, -1, -1), actions).view(*actions.shape[:2], -1).mean(-1)  # [J, S]
+    allowed = pick(avail_actions.expand(J, -1, -1, -1), actions).all(-1)  # [J, S]
+    best = joint_actions[q_jt.masked_fill(~allowed, -torch.inf).argmax(0)]  # [S, n_agents]
+    return (best == greedy).all(-1).float().mean()
 
 
 def make_networks(env, args):
@@ -385,17 +391,18 @@ def compute_loss(networks, targets, batch, args, diagnose=False):
     with torch.no_grad():
         greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar
         q_jt_greedy = q_jt_of(joint, features, greedy)
-        target_q, target_features = targets["agent"](batch.obs)  # a GRU has to be warm before the second observation
+        target_q, target_features = targets["agent"](batch.obs)  # a GRU needs the first observation to value the second
         target_q, target_features = target_q[1:], target_features[1:]
         target_max, target_greedy = target_q.masked_fill(~batch.avail_actions[1:], -torch.inf).max(-1)
         if args.td_target == "joint":
             target_value = q_jt_of(targets["joint"], target_features, target_greedy)
         else:
             target_value = target_max.sum(-1) + (targets["value"](target_features) if args.value_net else 0)  # [T, B]
-            target_value = target_value[..., None] if alt else target_value
-    weights = args.gamma, args.lambda_opt, args.lambda_nopt
-    loss = qtran_alt_loss if alt else qtran_base_loss
-    loss, info = loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, *weights)
+            if alt:
+                target_value = target_value[..., None].expand_as(target_max)
+    loss_of = qtran_alt_loss if alt else qtran_base_loss
+    weights = args.lambda_opt, args.lambda_nopt
+    loss, info = loss_of(q, q_jt, q_jt_greedy, v_jt, target_value, batch, args.gamma, *weights)
     if diagnose and q.shape[-1] ** q.shape[-2] <= 4096:
         states = (x[batch.filled] for x in (features, greedy, batch.avail_actions[:-1]))
         info["values/agreement"] = agreement(joint, *states)
