@@ -19,10 +19,10 @@ the replay:
     L_opt = D(tau, ubar)^2                                                                                  (7)
     L_nopt = min(D(tau, u), 0)^2                                                                            (8)
 
-(8) sets no upper bound: where Q'_jt is too high it stays so until it becomes greedy and (7) corrects it. QTRAN-alt wants
-more than (4b), that min_{u_i} D(tau, u_i, u_-i) = 0 for every agent i, whatever the others do, u_-i. That takes all of an
-agent's actions at once, from a counterfactual network that does not see which one was taken. So there are n estimates
-of Q_jt, one by each agent, and (6) and (7) become means over them:
+(8) sets no upper bound: where Q'_jt is too high it stays so until it becomes greedy and (7) corrects it. QTRAN-alt
+wants more than (4b), that min_{u_i} D(tau, u_i, u_-i) = 0 for every agent i, whatever the others do, u_-i. That takes
+all of an agent's actions at once, from a counterfactual network that does not see which one was taken. So there are n
+estimates of Q_jt, one by each agent, and (6) and (7) become means over them:
 
     Q_jt^i(tau, ., u_-i) = Q(sum_{j != i} h_Q(h_j, u_j), h_i), a value for each action of agent i            (9)
     L_nopt-min = mean_i (min_{u_i} D^i(tau, u_i, u_-i))^2 in place of (8)                                  (10)
