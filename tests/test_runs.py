@@ -255,8 +255,11 @@ def test_table_of_what_was_learned(run, script, capsys):
         network.load_state_dict(model["joint"])
         q_jt = network(features.expand(1, 9, 2, 64), joint[None])[0]  # [9, 2, 3]
         q_jt = q_jt.gather(-1, joint[..., None]).mean(1).detach().numpy().reshape(3, 3)
-        expected |= {"q_jt": q_jt, "D": q_prime - q_jt}
-    for name in values.keys() - {"payoff", "v_jt"}:
+        value = qtran.ValueNetwork(64, 64)
+        value.load_state_dict(model["value"])
+        v_jt = value(features).detach().numpy()
+        expected |= {"q_jt": q_jt, "v_jt": v_jt, "D": q_prime - q_jt + v_jt}
+    for name in values.keys() - {"payoff"}:
         np.testing.assert_allclose(values[name], expected[name], atol=0.0051)
     stars = {"q_1": [(0, best[0])], "q_2": [(0, best[1])], "v_jt": []}
     assert {name: where for name, (_, where) in tables.items()} == {name: stars.get(name, [best]) for name in tables}
