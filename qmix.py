@@ -387,14 +387,16 @@ def save(folder, networks, args, global_step):
 def print_payoffs(env, networks, targets, args, device):
     """What was learned of a one-step game of two agents, in the manner of Table 1 of Son et al. 2019.
 
-    `env` has n_actions^2 copies, one for each joint action. Nothing is printed if they do not all begin alike.
+    `env` has n_actions^2 copies, one to play each joint action once. Where they do not all begin alike, or may not take
+    every action, there is no such table.
     """
     n = env.n_actions
     actions = torch.arange(n)
     choices = torch.eye(n)[torch.cartesian_prod(actions, actions)]  # [n * n, 2, n]
     played = rollout(env, lambda obs, hidden: (choices[None], None), 0.0, np.random.default_rng(), device)
     batch = Batch(*(torch.from_numpy(x).to(device) for x in played))
-    if not batch.avail_actions[0].all() or not (batch.obs[0] == batch.obs[0, 0]).all():
+    alike = all((x[0] == x[0, 0]).all() for x in (batch.obs, batch.state))
+    if not alike or not batch.avail_actions[0].all():
         return
     q_1, q_2 = networks["agent"](batch.obs[:1])[0][0, 0]  # [n] each
     q_prime = (q_1[:, None] + q_2).flatten()  # [n * n]

@@ -411,10 +411,27 @@ def test_mistakes_end_with_one_line_before_anything_is_created(run, script, argv
     assert stdout == "" and not list(Path.cwd().iterdir())
 
 
-@pytest.mark.parametrize("argv", ["--total-timesteps 1.5", "--total-timesteps many", "--no-such-thing 1"])
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        ("--lambda-opt -1", "--lambda-opt must be in [0, inf), got -1.0"),
+        ("--lambda-nopt nan", "--lambda-nopt must be in [0, inf), got nan"),
+        ("--joint-dim 0", "--joint-dim must be in [1, inf), got 0"),
+    ],
+)
+def test_mistakes_in_the_arguments_of_qtran(run, argv, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(qtran, *argv.split())
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"qtran.py: error: {message}\n" and not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    "argv", ["--total-timesteps 1.5", "--total-timesteps many", "--no-such-thing 1", "--variant 2"]
+)
 def test_malformed_arguments_are_named(run, argv, capsys):
     with pytest.raises(SystemExit) as stopped:
-        run(vdn, *argv.split())
+        run(qtran, *argv.split())
     assert stopped.value.code == 2
     stderr = capsys.readouterr().err
     assert all(word in stderr for word in argv.split())
