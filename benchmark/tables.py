@@ -37,6 +37,16 @@ def predator_prey():
     return table(["script", "seed", "final evaluation", "time"], rows)
 
 
+def predator_prey_harsher():
+    """Means of the five evaluations up to these steps; an evaluation is made every 20,000."""
+    rows = []
+    for algo in ("vdn", "qtran-alt"):
+        returns, _ = log(f"predator_prey_1.5__{algo}__1")
+        means = [f"{sum(returns[n - 5 : n]) / 5:.1f}" for n in (25, 50, 75, 100)]
+        rows.append([f"`{SCRIPTS[algo]}`", *means])
+    return table(["script", "500,000 steps", "1,000,000", "1,500,000", "2,000,000"], rows)
+
+
 def ablation():
     rows = []
     for variant in ("base", "alt"):
@@ -55,4 +65,4 @@ def gaussian_squeeze():
 
 
 if __name__ == "__main__":
-    print(predator_prey(), ablation(), gaussian_squeeze(), sep="\n\n")
+    print(predator_prey(), predator_prey_harsher(), ablation(), gaussian_squeeze(), sep="\n\n")

@@ -136,7 +136,9 @@ def test_model_loading_example_of_the_readme(tmp_path):
     assert done.stdout.count("actions [") == 100 and re.search(r"return -?\d", done.stdout)
 
 
-@pytest.mark.parametrize("table", [tables.predator_prey, tables.ablation, tables.gaussian_squeeze])
+@pytest.mark.parametrize(
+    "table", [tables.predator_prey, tables.predator_prey_harsher, tables.ablation, tables.gaussian_squeeze]
+)
 def test_published_numbers_come_from_the_raw_curves(table):
     assert f"\n\n{table()}\n\n" in README
 
