@@ -41,7 +41,7 @@ def main():
         axes.axhline(OPTIMUM[env], color="black", linestyle="--", linewidth=1, label=f"optimum {OPTIMUM[env]}")
         axes.set(xlabel="environment steps", ylabel="return of 32 greedy episodes", ylim=(-13, 36))
         axes.set_title(f"predator-prey, {TITLE[env]} (number of seeds)")
-        axes.legend(ncols=2, loc="upper left")
+        axes.legend(ncols=2, loc="lower right")
     figure.savefig(RESULTS / "predator_prey.png", dpi=120)
 
 
