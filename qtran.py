@@ -494,7 +494,7 @@ def open_run(args):
 
     def init(mode):
         settings = wandb.Settings(console="off", silent=True, init_timeout=15, x_transaction_log_flush_interval=1)
-        names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder)
+        names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
         run = wandb.init(mode=mode, config=config, settings=settings, **names)
         run.define_metric("*", step_metric="global_step")
         return run
