@@ -128,7 +128,7 @@ UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games 
 EXACT = dict(num_envs=200, total_timesteps=400_000, train_frequency=160, learning_rate=2e-4, batch_size=512)
 TWO_STEP = dict(total_timesteps=20_000, eval_interval=1000, window=2, target_network_frequency=100)
 DEFAULTS = {
-    "matrix_game": ONE_STEP | UNIFORM | EXACT | dict(eval_interval=10_000),  # values within 0.1
+    "matrix_game": ONE_STEP | UNIFORM | EXACT | dict(eval_interval=20_000),  # values to about 0.1
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
     "gaussian_squeeze": ONE_STEP,
 }
