@@ -306,7 +306,7 @@ def rollout(env, agent, epsilon, rng, device):
 
 def open_run(args):
     """Create runs/<env>__<script>__<seed>__<time>/ with config.json, and start W&B in it."""
-    now = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    now = datetime.now().strftime("%Y%m%d-%H%M%S-%f")  # two runs may start in the same millisecond
     folder = Path("runs") / f"{args.env.replace(':', '.')}__{args.exp_name}__{args.seed}__{now}"
     versions = {"python": platform.python_version()}
     versions |= {library.__name__: library.__version__ for library in (torch, np, wandb)}
