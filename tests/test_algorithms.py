@@ -476,7 +476,6 @@ def test_qtran_ignores_unavailable_actions(variant):
 def test_qtran_what_lies_beyond_the_end_does_not_count(variant):
     batch = random_batch()
     q, *rest = random_values(variant, batch)
-    loss, _ = QTRAN_LOSSES[variant](q, *rest, batch, 0.9, 1, 1)
     avail = batch.avail_actions.clone()
     avail[3:, 0] = avail[3:, 1] = False
     filled = batch.filled.clone()
