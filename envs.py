@@ -10,7 +10,7 @@ scripts are to train on, follow one small protocol. E = num_envs, N = n_agents:
     env.avail_actions                                      bool [E, N, n_actions]: what may be chosen now
     env.render()                                           the first copy as text
 
-    obs         [E, N, obs_dim]   what each agent sees; any dtype, kept as it is in the replay (uint8 is compact)
+    obs         [E, N, obs_dim]   what each agent sees; any dtype, in which the replay keeps it (bool: as bits)
     state       [E, state_dim]    what only a centralised trainer may see
     reward      [E] float32       one reward for the whole team
     terminated  [E] bool          the game itself has ended
@@ -88,7 +88,7 @@ class MatrixGame:
         self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
 
     def reset(self):
-        return np.ones((self.num_envs, 2, 1), np.uint8), np.ones((self.num_envs, 1), np.uint8)
+        return np.ones((self.num_envs, 2, 1), bool), np.ones((self.num_envs, 1), bool)
 
     def step(self, actions):
         return *self.reset(), self.payoff[actions[:, 0], actions[:, 1]], np.ones(self.num_envs, bool)
@@ -125,7 +125,7 @@ class TwoStepGame:
         return *self._observe(), reward, self.stage == 3
 
     def _observe(self):
-        state = (self.stage[:, None] == np.arange(3)).astype(np.uint8)
+        state = self.stage[:, None] == np.arange(3)
         return np.repeat(state[:, None], 2, axis=1), state
 
     def render(self):
@@ -241,8 +241,8 @@ class PredatorPreyOptions:
     """number of predators, the agents"""
     n_prey: int = 1
     """number of prey, which move at random"""
-    view: int = 2
-    """cells an agent sees in each direction: 2 is a 5x5 window"""
+    view: int | None = None
+    """cells an agent sees in each direction: 2 is a 5x5 window, None the whole grid"""
 
 
 class PredatorPrey:
@@ -252,14 +252,15 @@ class PredatorPrey:
     everyone has moved, each prey with two or more predators next to it pays +1 and is put on a random empty cell other
     than its own; one with exactly one predator next to it pays -penalty. Episodes are truncated after 100 steps.
 
-    obs: the window around the agent, (2 view + 1)^2 cells in the planes predators, prey, walls, then its row and column
-    one-hot. state: every entity's cell one-hot. Both are uint8.
+    obs: the window around the agent, (2 view + 1)^2 cells in the planes predators and prey, then its own row and column
+    one-hot. state: every entity's cell one-hot. Both are bool.
     """
 
     n_actions, episode_limit = 5, 100
 
     def __init__(self, num_envs, seed, **options):
         options = PredatorPreyOptions(**options)
+        options.view = options.grid_size - 1 if options.view is None else options.view
         for name, least in {"penalty": 0, "grid_size": 2, "n_predators": 1, "n_prey": 1, "view": 1}.items():
             if not least <= getattr(options, name) < np.inf:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
@@ -271,17 +272,14 @@ class PredatorPrey:
         self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
         self.rng = np.random.default_rng(seed)
 
-        # What an agent sees of an empty grid from each cell: walls and its own place [n_cells, obs_dim].
-        width = 2 * self.view + 1
+        # What an agent sees of an empty grid from each cell: only where it is itself [n_cells, obs_dim].
+        width, place = 2 * self.view + 1, np.eye(self.grid_size, dtype=bool)
         row, col = np.divmod(np.arange(self.n_cells), self.grid_size)
-        outside = np.pad(np.zeros((self.grid_size, self.grid_size)), self.view, constant_values=1)
-        walls = np.lib.stride_tricks.sliding_window_view(outside, (width, width)).reshape(self.n_cells, width**2)
-        place = np.eye(self.grid_size)
-        nobody = np.zeros((self.n_cells, 2 * width**2))
-        self.empty_view = np.hstack([nobody, walls, place[row], place[col]]).astype(np.uint8)
+        nobody = np.zeros((self.n_cells, 2 * width**2), bool)
+        self.empty_view = np.hstack([nobody, place[row], place[col]])
         # Where entity j at (row, col) of the window stands in the observation: plane[j] + row * width + col.
         self.plane = np.where(np.arange(self.n_entities) < self.n_agents, 0, width**2)
-        self.cell_one_hot = np.eye(self.n_cells, dtype=np.uint8)
+        self.cell_one_hot = np.eye(self.n_cells, dtype=bool)
         self.obs_dim, self.state_dim = self.empty_view.shape[1], self.n_entities * self.n_cells
         self.reset()
 
@@ -315,7 +313,7 @@ class PredatorPrey:
         row, col = offset[..., 0], offset[..., 1]
         seen = np.nonzero((row >= 0) & (row < width) & (col >= 0) & (col < width))
         copy, agent, entity = seen
-        obs[copy, agent, self.plane[entity] + row[seen] * width + col[seen]] = 1
+        obs[copy, agent, self.plane[entity] + row[seen] * width + col[seen]] = True
         return obs, self.cell_one_hot[cells].reshape(self.num_envs, self.state_dim)
 
     def render(self):

@@ -186,6 +186,44 @@ class Batch(NamedTuple):
     filled: Tensor  # [T, B] bool: False for the padding after the end of an episode
 
 
+class Recurrence(torch.autograd.Function):
+    """A GRU's walk through time, with its derivative by hand: half the time on a CPU, where autograd would go back
+    through every operation of every step. Here only what depends on the step before is in the loops.
+
+        r, z = sigmoid(x_r + W_r h + b_r), sigmoid(x_z + W_z h + b_z),  c = W_n h + b_n,  n = tanh(x_n + r c)
+        h' = n + z (h - n),  x: the observations' part of the gates r, z, n;  W, b: those of nn.GRU
+    """
+
+    @staticmethod
+    def forward(ctx, x, memory, weight, bias):
+        """x [T, R, 3 H], memory [R, H], weight [3 H, H], bias [3 H] -> h [T, R, H], R = B * n_agents."""
+        (T, R, _), H = x.shape, memory.shape[-1]
+        gates = torch.cat([x[..., : 2 * H] + bias[: 2 * H], bias[2 * H :].expand(T, R, H)], -1)  # will be r, z, c
+        n, h = x.new_empty(T, R, H), x.new_empty(T + 1, R, H)
+        h[0] = memory
+        for t in range(T):
+            r_z, c = gates[t].addmm_(h[t], weight.t()).split([2 * H, H], -1)
+            r, z = r_z.sigmoid_().chunk(2, -1)
+            torch.addcmul(x[t, :, 2 * H :], r, c, out=n[t]).tanh_()
+            torch.lerp(n[t], h[t], z, out=h[t + 1])
+        ctx.save_for_backward(gates, n, h, weight)
+        return h[1:]
+
+    @staticmethod
+    def backward(ctx, d_h):
+        gates, n, h, weight = ctx.saved_tensors
+        T, H, (r, z, c) = len(n), n.shape[-1], gates.chunk(3, -1)
+        h_by_n = (1 - z) * (1 - n**2)  # dh' / d(x_n + r c) [T, R, H]
+        h_by_gates = torch.stack([h_by_n * c * r * (1 - r), (h[:-1] - n) * z * (1 - z), h_by_n * r], 2)  # [T, R, 3, H]
+        d_h, d_gates = torch.cat([torch.zeros_like(h[:1]), d_h]), torch.empty_like(h_by_gates)
+        for t in reversed(range(T)):
+            torch.mul(h_by_gates[t], d_h[t + 1, :, None], out=d_gates[t])
+            d_h[t].addcmul_(d_h[t + 1], z[t]).addmm_(d_gates[t].flatten(1), weight)
+        d_gates = d_gates.flatten(2)
+        d_x = torch.cat([d_gates[..., : 2 * H], h_by_n * d_h[1:]], -1)
+        return d_x, d_h[0], d_gates.flatten(0, 1).t() @ h[:-1].flatten(0, 1), d_gates.sum((0, 1))
+
+
 class Agent(nn.Module):
     """Q_i of all agents, one set of weights: Linear-ReLU-GRU-Linear, or Linear-ReLU-Linear-ReLU-Linear."""
 
@@ -202,8 +240,10 @@ class Agent(nn.Module):
         """
         x = F.relu(self.encoder(obs.float()))
         if isinstance(self.core, nn.GRU):
-            memory = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
-            x = self.core(x.flatten(1, 2), memory)[0].view_as(x)
+            memory = torch.zeros_like(x[0]) if hidden is None else hidden[-1]
+            x_gates = F.linear(x.flatten(1, 2), self.core.weight_ih_l0, self.core.bias_ih_l0)
+            h = Recurrence.apply(x_gates, memory.flatten(0, 1), self.core.weight_hh_l0, self.core.bias_hh_l0)
+            x = h.view_as(x)
         else:
             x = F.relu(self.core(x))
         return self.head(x), x
@@ -222,11 +262,12 @@ def iql_loss(q, target_q, batch, gamma):
     bootstrap = target_max.masked_fill(batch.terminated[..., None], 0)  # [T, B, n_agents]
     y = batch.reward[..., None] + gamma * bootstrap  # [T, B, n_agents] (1)
     td_error = q_taken - y.detach()  # [T, B, n_agents]
-    loss = td_error[batch.filled].pow(2).mean()  # (2)
+    weight = batch.filled / batch.filled.sum()  # [T, B]: to take means over what is not padding
+    loss = ((td_error**2).mean(-1) * weight).sum()  # (2)
     return loss, {
         "losses/td": loss,
-        "values/q_taken": q_taken[batch.filled].mean(),
-        "values/target": y[batch.filled].mean(),
+        "values/q_taken": (q_taken.mean(-1) * weight).sum(),
+        "values/target": (y.mean(-1) * weight).sum(),
     }
 
 
@@ -237,20 +278,26 @@ def make_networks(env, args):
 def compute_loss(networks, targets, batch, args, diagnose=False):
     """The loss of the networks on a Batch, and what to log of it. QTRAN has more to `diagnose` now and then."""
     q, _ = networks["agent"](batch.obs[:-1])
-    with torch.no_grad():  # over the whole window: a GRU has to be warm before the second observation
-        target_q, _ = targets["agent"](batch.obs)
-    return iql_loss(q, target_q[1:], batch, args.gamma)
+    first = 0 if args.recurrent else 1  # a GRU has to be warm before the second observation
+    with torch.no_grad():
+        target_q, _ = targets["agent"](batch.obs[first:])
+    return iql_loss(q, target_q[1 - first :], batch, args.gamma)
 
 
 # [shared: replay, rollout, logging, training]
 class Replay:
-    """The last `capacity` episodes, every field [capacity, episode_limit + 1, ...] in the type of `rollout`."""
+    """The last `capacity` episodes, every field [capacity, episode_limit + 1, ...] in the type of `rollout`.
+
+    Observations, states and available actions that are bool are kept as bits, eight to a byte.
+    """
 
     def __init__(self, capacity):
         self.capacity, self.added, self.fields = capacity, 0, None
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays, whole episodes from `rollout`."""
+        self.n_bits = [x.shape[-1] if x.dtype == bool and x.ndim > 2 else None for x in episodes]
+        episodes = Batch(*(np.packbits(x, axis=-1) if n else x for x, n in zip(episodes, self.n_bits)))
         if self.fields is None:
             rows = len(episodes.obs)  # episode_limit + 1
             self.fields = [np.zeros((self.capacity, rows, *x.shape[2:]), x.dtype) for x in episodes]
@@ -267,8 +314,10 @@ class Replay:
         episode = rng.integers(min(self.added, self.capacity), size=batch_size)
         start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
         t = start + np.arange(window + 1)[:, None]  # [T+1, B]
-        windows = [torch.from_numpy(stored[episode, t]).to(device) for stored in self.fields]
-        return Batch(*windows[:3], *(x[:-1] for x in windows[3:]))
+        windows = [stored[episode, t] for stored in self.fields]
+        windows = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(windows, self.n_bits)]
+        obs, state, avail_actions, *rest = (torch.from_numpy(x).to(device) for x in windows)
+        return Batch(obs.float(), state.float(), avail_actions.bool(), *(x[:-1] for x in rest))
 
 
 def epsilon_greedy(q, avail_actions, epsilon, rng):
@@ -288,7 +337,8 @@ def rollout(env, agent, epsilon, rng, device):
     before, after = [], []  # the rows of Batch's first three fields, and of the others
     while True:
         inputs = np.concatenate([obs, last_action, agent_id], axis=2)
-        before.append((inputs, state.copy(), env.avail_actions.astype(bool)))
+        may = env.avail_actions.astype(bool) | over[:, None, None]  # one action at least, so that padding is finite
+        before.append((inputs, state.copy(), may))
         if over.all() or len(after) == env.episode_limit:
             break
         q, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)

@@ -477,7 +477,7 @@ def test_qtran_what_lies_beyond_the_end_does_not_count(variant):
     batch = random_batch()
     q, *rest = random_values(variant, batch)
     avail = batch.avail_actions.clone()
-    avail[3:, 0] = avail[3:, 1] = False
+    avail[3:, 0] = avail[3:, 1] = torch.arange(avail.shape[-1]) == 0
     filled = batch.filled.clone()
     filled[3:, 1] = False
     batch = batch._replace(filled=filled, terminated=batch.terminated | ~filled)
@@ -768,4 +768,4 @@ def test_replay_keeps_what_the_environment_gave(script):
     env = envs.make("predator_prey", 5, 0)
     replay = script.Replay(capacity=5)
     replay.add(script.rollout(env, script.Agent(env, 8, False), 1.0, np.random.default_rng(0), CPU))
-    assert replay.fields[0].dtype == replay.fields[1].dtype == np.uint8
+    assert replay.fields[0].dtype == replay.fields[1].dtype == np.uint8  # bits

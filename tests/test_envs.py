@@ -190,23 +190,23 @@ def test_random_play_scores_what_the_original_does():
     assert abs(score.mean() - -11.4) < 0.5
 
 
-@pytest.mark.parametrize("view", [1, 2, 6])
+@pytest.mark.parametrize("view", [1, 2, 6, None])
 def test_predator_prey_observation_and_state(view):
     env = envs.make("predator_prey", 30, 5, n_predators=3, n_prey=2, view=view)
     obs, state = env.reset()
+    view = 4 if view is None else view  # sees all of 5x5 from everywhere
     width = 2 * view + 1
-    assert obs.dtype == state.dtype == np.uint8
-    assert obs.shape == (30, 3, 3 * width**2 + 10) and state.shape == (30, 5 * 25)
+    assert obs.dtype == state.dtype == bool
+    assert obs.shape == (30, 3, 2 * width**2 + 10) and state.shape == (30, 5 * 25)
     for copy in range(30):
         stand = [tuple(p) for p in env.positions[copy].tolist()]
         for agent in range(3):
-            windows, row, col = np.split(obs[copy, agent], [3 * width**2, 3 * width**2 + 5])
-            planes = windows.reshape(3, width, width)
+            windows, row, col = np.split(obs[copy, agent], [2 * width**2, 2 * width**2 + 5])
+            planes = windows.reshape(2, width, width)
             for r in range(width):
                 for c in range(width):
                     cell = stand[agent][0] + r - view, stand[agent][1] + c - view
-                    wall = not (0 <= cell[0] < 5 and 0 <= cell[1] < 5)
-                    assert planes[:, r, c].tolist() == [cell in stand[:3], cell in stand[3:], wall]
+                    assert planes[:, r, c].tolist() == [cell in stand[:3], cell in stand[3:]]
             assert (row.argmax(), col.argmax()) == stand[agent] and row.sum() == col.sum() == 1
         cells = state[copy].reshape(5, 25)
         assert (cells.sum(axis=1) == 1).all()
