@@ -21,13 +21,13 @@ the replay:
 
 (8) sets no upper bound: where Q'_jt is too high it stays so until it becomes greedy and (7) corrects it. QTRAN-alt
 wants more than (4b), that min_{u_i} D(tau, u_i, u_-i) = 0 for every agent i, whatever the others do, u_-i. That takes
-all of an agent's actions at once, from a counterfactual network that does not see which one was taken. So there are n
-estimates of Q_jt, one by each agent, and (6) and (7) become means over them:
+Q_jt at all of an agent's actions, those that were not taken, too:
 
-    Q_jt^i(tau, ., u_-i) = Q(sum_{j != i} h_Q(h_j, u_j), h_i), a value for each action of agent i            (9)
-    L_nopt-min = mean_i (min_{u_i} D^i(tau, u_i, u_-i))^2 in place of (8)                                  (10)
+    Q_jt(tau, u_i, u_-i) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                       (9)
+    L_nopt-min = mean_i (min_{u_i} D(tau, u_i, u_-i))^2 in place of (8)                                    (10)
 
-(The numbers are this file's; 4a and 4b are also the paper's.)
+(The numbers are this file's; 4a and 4b are also the paper's. For (9) the paper has a network that puts out a value for
+each u_i, to save evaluations. As (2) is a sum, Q_jt itself can be asked at little cost, and it learns far quicker.)
 
     python qtran.py --env matrix_game                   prints what was learned, as Table 1 of the paper does
     python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
@@ -292,34 +292,25 @@ def mlp(inputs, width, outputs):
 
 
 class JointNetwork(nn.Module):
-    """Q_jt of QTRAN-base, equation (2)."""
+    """Q_jt, equation (2). h_Q(h_i, u_i) = ReLU(W h_i + w_{u_i})."""
 
     def __init__(self, hidden_dim, n_actions, joint_dim):
         super().__init__()
-        self.n_actions = n_actions
-        self.encoder = nn.Sequential(nn.Linear(hidden_dim + n_actions, joint_dim), nn.ReLU())  # h_Q
-        self.head = mlp(joint_dim, joint_dim, 1)
+        self.encoder = nn.Linear(hidden_dim, joint_dim)  # W
+        self.actions = nn.Linear(n_actions, joint_dim, bias=False)  # a column w_u for each action u
+        self.head = mlp(joint_dim, joint_dim, 1)  # Q
 
     def forward(self, features, actions):
         """features [T, B, n_agents, hidden_dim], actions [T, B, n_agents] -> Q_jt(tau, u) [T, B]."""
-        encoded = self.encoder(torch.cat([features, F.one_hot(actions, self.n_actions)], -1))
+        encoded = F.relu(self.encoder(features) + self.actions.weight.t()[actions])  # [T, B, n_agents, joint_dim]
         return self.head(encoded.sum(-2)).squeeze(-1)
 
-
-class CounterfactualNetwork(nn.Module):
-    """Q_jt of QTRAN-alt, equation (9)."""
-
-    def __init__(self, hidden_dim, n_actions, joint_dim):
-        super().__init__()
-        self.n_actions = n_actions
-        self.encoder = nn.Sequential(nn.Linear(hidden_dim + n_actions, joint_dim), nn.ReLU())  # h_Q
-        self.head = mlp(joint_dim + hidden_dim, joint_dim, n_actions)
-
-    def forward(self, features, actions):
-        """features [T, B, n_agents, hidden_dim], actions [T, B, n_agents] -> [T, B, n_agents, n_actions]."""
-        encoded = self.encoder(torch.cat([features, F.one_hot(actions, self.n_actions)], -1))
-        others = encoded.sum(-2, keepdim=True) - encoded  # [T, B, n_agents, joint_dim]: all but agent i's own
-        return self.head(torch.cat([others, features], -1))
+    def counterfactual(self, features, actions):
+        """Q_jt(tau, ., u_-i) of every agent i, equation (9): [T, B, n_agents, n_actions]."""
+        every = F.relu(self.encoder(features)[..., None, :] + self.actions.weight.t())  # [.., n_actions, joint_dim]
+        taken = every.take_along_dim(actions[..., None, None], -2)  # [T, B, n_agents, 1, joint_dim]
+        others = taken.sum(-3, keepdim=True) - taken  # all but agent i's own
+        return self.head(others + every).squeeze(-1)
 
 
 class ValueNetwork(nn.Module):
@@ -340,32 +331,35 @@ def pick(values, actions):
     return values.gather(-1, actions[..., None]).squeeze(-1)
 
 
-def q_jt_of(joint, features, actions):
-    """Q_jt(tau, u): [T, B] of a JointNetwork; [T, B, n_agents] of a CounterfactualNetwork, by each agent's estimate."""
-    q_jt = joint(features, actions)
-    return q_jt if isinstance(joint, JointNetwork) else pick(q_jt, actions)
-
-
-def qtran_base_loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma, lambda_opt, lambda_nopt):
-    """Equations (1) and (3) to (8): the loss, and what to log of it.
+def qtran_loss(q, q_jt, q_jt_greedy, q_jt_each, v_jt, target_value, batch, gamma, lambda_opt, lambda_nopt):
+    """Equations (1) and (3) to (8), with q_jt_each (10) in place of (8): the loss, and what to log of it.
 
     q [T, B, n_agents, n_actions] are the Q_i at steps 0..T-1; q_jt, q_jt_greedy, v_jt [T, B] are Q_jt(tau, u),
-    Q_jt(tau, ubar) and V_jt(tau) there; target_value [T, B] is what (6) bootstraps from, at steps 1..T.
+    Q_jt(tau, ubar) and V_jt(tau) there; q_jt_each [T, B, n_agents, n_actions] is Q_jt(tau, ., u_-i) of each agent for
+    QTRAN-alt, None for QTRAN-base; target_value [T, B] is what (6) bootstraps from, at steps 1..T.
     """
-    q_prime = pick(q, batch.actions).sum(-1)  # [T, B] (1)
-    q_prime_greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).max(-1).values.sum(-1)  # [T, B] (1) at ubar
+    q_taken = pick(q, batch.actions)  # [T, B, n_agents]
+    q_prime = q_taken.sum(-1)  # [T, B] (1)
+    q_prime_greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).amax(-1).sum(-1)  # [T, B] (1) at ubar
     y = batch.reward + gamma * target_value.masked_fill(batch.terminated, 0)  # [T, B] (6)
     td_error = q_jt - y.detach()  # [T, B]
     d_greedy = q_prime_greedy - q_jt_greedy.detach() + v_jt  # [T, B] (3) at ubar: 0 if (4a)
     d_taken = q_prime - q_jt.detach() + v_jt  # [T, B] (3) at u: not negative if (4b)
+    if q_jt_each is None:
+        nopt = d_taken.clamp(max=0) ** 2  # [T, B] (8)
+    else:
+        q_prime_each = (q_prime[..., None] - q_taken)[..., None] + q  # [T, B, n_agents, n_actions] Q'_jt(tau, ., u_-i)
+        d_each = q_prime_each - q_jt_each.detach() + v_jt[..., None, None]  # [T, B, n_agents, n_actions] (3)
+        d_min = d_each.masked_fill(~batch.avail_actions[:-1], torch.inf).amin(-1)  # [T, B, n_agents]
+        nopt = (d_min**2).mean(-1)  # [T, B] (10)
     of_steps = {  # [T, B] each
         "losses/td": td_error**2,  # (6)
         "losses/opt": d_greedy**2,  # (7)
-        "losses/nopt": d_taken.clamp(max=0) ** 2,  # (8)
+        "losses/nopt": nopt,
         "values/target": y,
         "values/q_jt": q_jt,
         "values/q_prime": q_prime,
-        "values/q_taken": q_prime / q.shape[-2],
+        "values/q_taken": q_taken.mean(-1),
         "values/v_jt": v_jt,
         "values/abs_d_greedy": d_greedy.abs(),
         "values/d_negative": (d_taken < 0).float(),
@@ -375,45 +369,9 @@ def qtran_base_loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma, lamb
     return info["losses/td"] + lambda_opt * info["losses/opt"] + lambda_nopt * info["losses/nopt"], info  # (5)
 
 
-def qtran_alt_loss(q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma, lambda_opt, lambda_nopt):
-    """Equations (1), (3) to (7) as means over the agents' estimates of Q_jt, and (10): the loss, and what to log of it.
-
-    q [T, B, n_agents, n_actions] are the Q_i at steps 0..T-1; q_jt [T, B, n_agents, n_actions], q_jt_greedy
-    [T, B, n_agents], v_jt [T, B] are Q_jt^i(tau, ., u_-i), Q_jt^i(tau, ubar) and V_jt(tau) there; target_value
-    [T, B, n_agents] is what (6) bootstraps from, at steps 1..T.
-    """
-    v_jt = v_jt[..., None]  # [T, B, 1], beside n_agents estimates of Q_jt
-    q_taken, q_jt_taken = pick(q, batch.actions), pick(q_jt, batch.actions)  # [T, B, n_agents]
-    q_prime = q_taken.sum(-1, keepdim=True)  # [T, B, 1] (1)
-    q_greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).max(-1).values  # [T, B, n_agents]
-    q_prime_greedy = q_greedy.sum(-1, keepdim=True)  # [T, B, 1] (1) at ubar
-    q_prime_all = (q_prime - q_taken)[..., None] + q  # [T, B, n_agents, n_actions] Q'_jt(tau, ., u_-i)
-    y = batch.reward[..., None] + gamma * target_value.masked_fill(batch.terminated[..., None], 0)  # [T, B, n_agents]
-    td_error = q_jt_taken - y.detach()  # [T, B, n_agents]
-    d_greedy = q_prime_greedy - q_jt_greedy.detach() + v_jt  # [T, B, n_agents] (3) at ubar: 0 if (4a)
-    d = q_prime_all - q_jt.detach() + v_jt[..., None]  # [T, B, n_agents, n_actions] (3)
-    d_min = d.masked_fill(~batch.avail_actions[:-1], torch.inf).amin(-1)  # [T, B, n_agents]
-    of_steps = {  # [T, B, n_agents] each, or [T, B, 1]
-        "losses/td": td_error**2,  # (6)
-        "losses/opt": d_greedy**2,  # (7)
-        "losses/nopt": d_min**2,  # (10)
-        "values/target": y,
-        "values/q_jt": q_jt_taken,
-        "values/q_prime": q_prime,
-        "values/q_taken": q_taken,
-        "values/v_jt": v_jt,
-        "values/abs_d_greedy": d_greedy.abs(),
-        "values/d_negative": (pick(d, batch.actions) < 0).float(),
-    }
-    weight = batch.filled / batch.filled.sum()  # [T, B]: to take means over what is not padding
-    by_agent = torch.stack(torch.broadcast_tensors(*of_steps.values()))  # [10, T, B, n_agents]
-    info = dict(zip(of_steps, (by_agent.mean(-1) * weight).sum((1, 2))))
-    return info["losses/td"] + lambda_opt * info["losses/opt"] + lambda_nopt * info["losses/nopt"], info  # (5)
-
-
 @torch.no_grad()
 def agreement(joint, features, greedy, avail_actions):
-    """Share of states in which the best of all joint actions by Q_jt (alt: the mean of the estimates) is ubar.
+    """Share of states in which the best of all joint actions by Q_jt is ubar.
 
     features [S, n_agents, hidden_dim], greedy [S, n_agents], avail_actions [S, n_agents, n_actions].
     """
@@ -424,7 +382,7 @@ def agreement(joint, features, greedy, avail_actions):
     every = -(-len(features) * J // 16384)  # where there are too many, leave out states
     features, greedy, avail_actions = features[::every], greedy[::every], avail_actions[::every]
     actions = joint_actions[:, None].expand(-1, len(greedy), -1)  # [J, S, n_agents]
-    q_jt = q_jt_of(joint, features.expand(J, -1, -1, -1), actions).view(*actions.shape[:2], -1).mean(-1)  # [J, S]
+    q_jt = joint(features.expand(J, -1, -1, -1), actions)  # [J, S]
     allowed = pick(avail_actions.expand(J, -1, -1, -1), actions).all(-1)  # [J, S]
     best = joint_actions[q_jt.masked_fill(~allowed, -torch.inf).argmax(0)]  # [S, n_agents]
     return (best == greedy).all(-1).float().mean()
@@ -432,8 +390,7 @@ def agreement(joint, features, greedy, avail_actions):
 
 def make_networks(env, args):
     networks = {"agent": Agent(env, args.hidden_dim, args.recurrent)}
-    joint = CounterfactualNetwork if args.variant == "alt" else JointNetwork
-    networks["joint"] = joint(args.hidden_dim, env.n_actions, args.joint_dim)
+    networks["joint"] = JointNetwork(args.hidden_dim, env.n_actions, args.joint_dim)
     if args.value_net:
         networks["value"] = ValueNetwork(args.hidden_dim, args.joint_dim)
     return nn.ModuleDict(networks)
@@ -441,25 +398,23 @@ def make_networks(env, args):
 
 def compute_loss(networks, targets, batch, args, diagnose=False):
     """The loss of the networks on a Batch, and what to log of it. To `diagnose` every batch would be too slow."""
-    alt, joint = args.variant == "alt", networks["joint"]
+    joint = networks["joint"]
     q, features = networks["agent"](batch.obs[:-1])
     q_jt = joint(features, batch.actions)
     v_jt = networks["value"](features) if args.value_net else torch.zeros_like(batch.reward)
     with torch.no_grad():
         greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar
-        q_jt_greedy = q_jt_of(joint, features, greedy)
+        q_jt_greedy = joint(features, greedy)
+        q_jt_each = joint.counterfactual(features, batch.actions) if args.variant == "alt" else None
         first = 0 if args.recurrent else 1  # a GRU has to be warm before the second observation
         target_q, target_features = (x[1 - first :] for x in targets["agent"](batch.obs[first:]))
         target_max, target_greedy = target_q.masked_fill(~batch.avail_actions[1:], -torch.inf).max(-1)
         if args.td_target == "joint":
-            target_value = q_jt_of(targets["joint"], target_features, target_greedy)
+            target_value = targets["joint"](target_features, target_greedy)  # [T, B]
         else:
             target_value = target_max.sum(-1) + (targets["value"](target_features) if args.value_net else 0)  # [T, B]
-            if alt:
-                target_value = target_value[..., None].expand_as(target_max)
-    loss_of = qtran_alt_loss if alt else qtran_base_loss
-    weights = args.lambda_opt, args.lambda_nopt
-    loss, info = loss_of(q, q_jt, q_jt_greedy, v_jt, target_value, batch, args.gamma, *weights)
+    weights = args.gamma, args.lambda_opt, args.lambda_nopt
+    loss, info = qtran_loss(q, q_jt, q_jt_greedy, q_jt_each, v_jt, target_value, batch, *weights)
     if diagnose and q.shape[-1] ** q.shape[-2] <= 4096:
         states = (x[batch.filled] for x in (features, greedy, batch.avail_actions[:-1]))
         info["values/agreement"] = agreement(joint, *states)

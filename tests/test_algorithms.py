@@ -263,9 +263,8 @@ def test_qmix_trains_the_mixer_and_the_agents(name):
 
 # --- QTRAN ----------------------------------------------------------------------------------------------------------
 
-QTRAN_LOSSES = {"base": qtran.qtran_base_loss, "alt": qtran.qtran_alt_loss}
 ENV = SimpleNamespace(obs_dim=0, n_actions=4, n_agents=2, state_dim=7)  # of random_batch
-both_variants = pytest.mark.parametrize("variant", QTRAN_LOSSES)
+both_variants = pytest.mark.parametrize("variant", ["base", "alt"])
 both_targets = pytest.mark.parametrize("td_target", ["joint", "factored"])
 both_values = pytest.mark.parametrize("value_net", [False, True], ids=["no value net", "value net"])
 
@@ -284,17 +283,15 @@ def qtran_networks(args):
 
 
 def random_values(variant, batch, seed=0):
-    """q, q_jt, q_jt_greedy, v_jt, target_value with the shapes that the loss of this variant takes."""
+    """q, q_jt, q_jt_greedy, q_jt_each, v_jt, target_value with the shapes that the loss takes for this variant."""
     g = torch.Generator().manual_seed(seed)
     T, B, n_agents = batch.actions.shape
-    n_actions = batch.avail_actions.shape[-1]
-    one, each = (T, B), (T, B, n_agents)
-    everything = (T, B, n_agents, n_actions)
-    shapes = {"base": (everything, one, one, one, one), "alt": (everything, everything, each, one, each)}[variant]
-    return [torch.randn(shape, generator=g) for shape in shapes]
+    q, q_jt_each = torch.randn(2, T, B, n_agents, batch.avail_actions.shape[-1], generator=g)
+    q_jt, q_jt_greedy, v_jt, target_value = torch.randn(4, T, B, generator=g)
+    return [q, q_jt, q_jt_greedy, q_jt_each if variant == "alt" else None, v_jt, target_value]
 
 
-def literal_qtran(variant, q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamma):
+def literal_qtran(q, q_jt, q_jt_greedy, q_jt_each, v_jt, target_value, batch, gamma):
     """L_td, L_opt and L_nopt as the paper's formulas say, one number at a time."""
     td, opt, nopt = [], [], []
     T, B, n_agents = batch.actions.shape
@@ -312,15 +309,13 @@ def literal_qtran(variant, q, q_jt, q_jt_greedy, v_jt, target_value, batch, gamm
 
             v, r = v_jt[t, b].item(), float(batch.reward[t, b])
             more = 0.0 if batch.terminated[t, b] else gamma
-            if variant == "base":
-                td.append(q_jt[t, b].item() - (r + more * target_value[t, b].item()))
-                opt.append(q_prime(ubar) - q_jt_greedy[t, b].item() + v)
+            td.append(q_jt[t, b].item() - (r + more * target_value[t, b].item()))
+            opt.append(q_prime(ubar) - q_jt_greedy[t, b].item() + v)
+            if q_jt_each is None:
                 nopt.append(min(q_prime(u) - q_jt[t, b].item() + v, 0.0))
                 continue
             for i in range(n_agents):
-                td.append(q_jt[t, b, i, u[i]].item() - (r + more * target_value[t, b, i].item()))
-                opt.append(q_prime(ubar) - q_jt_greedy[t, b, i].item() + v)
-                nopt.append(min(q_prime(u[:i] + [k] + u[i + 1 :]) - q_jt[t, b, i, k].item() + v for k in can[i]))
+                nopt.append(min(q_prime(u[:i] + [k] + u[i + 1 :]) - q_jt_each[t, b, i, k].item() + v for k in can[i]))
     return [sum(x * x for x in errors) / len(errors) for errors in (td, opt, nopt)]
 
 
@@ -329,8 +324,8 @@ def test_qtran_losses_equal_the_formulas_restated_literally(variant):
     for seed in range(5):
         batch = random_batch(seed=seed, n_agents=3)
         values = random_values(variant, batch, seed)
-        loss, info = QTRAN_LOSSES[variant](*values, batch, 0.9, 0.7, 1.3)
-        td, opt, nopt = literal_qtran(variant, *values, batch, 0.9)
+        loss, info = qtran.qtran_loss(*values, batch, 0.9, 0.7, 1.3)
+        td, opt, nopt = literal_qtran(*values, batch, 0.9)
         assert [info[f"losses/{name}"].item() for name in ("td", "opt", "nopt")] == pytest.approx([td, opt, nopt])
         assert loss.item() == pytest.approx(td + 0.7 * opt + 1.3 * nopt)
 
@@ -347,7 +342,7 @@ def test_qtran_wires_the_networks_as_the_equations_say(variant, td_target, value
     loss, info = qtran.compute_loss(networks, targets, batch, args)
     q, features = networks["agent"](batch.obs)
     target_q, target_features = targets["agent"](batch.obs)
-    values = [torch.zeros_like(x) for x in random_values(variant, batch)]
+    values = [None if x is None else torch.zeros_like(x) for x in random_values(variant, batch)]
     values[0] = q[:-1]
     T, B, n_agents = batch.actions.shape
 
@@ -356,25 +351,26 @@ def test_qtran_wires_the_networks_as_the_equations_say(variant, td_target, value
             [[[max((x, k) for k, x in enumerate(row) if can[k])[1] for row, can in zip(q, avail_actions)]]]
         )
 
-    def of_one(joint, features, actions):
-        q_jt = joint(features[None, None], actions)[0, 0]  # a number, or [n_agents, n_actions]
-        return q_jt if variant == "base" else torch.stack([q_jt[i, actions[0, 0, i]] for i in range(n_agents)])
-
     for t in range(T):
         for b in range(B):
             h, next_h = features[t, b], target_features[t + 1, b]
             ubar = best(q[t, b].tolist(), batch.avail_actions[t, b])
             next_ubar = best(target_q[t + 1, b].tolist(), batch.avail_actions[t + 1, b])
-            values[1][t, b] = networks["joint"](h[None, None], batch.actions[t : t + 1, b : b + 1])[0, 0]
-            values[2][t, b] = of_one(networks["joint"], h, ubar)
+            u = batch.actions[t : t + 1, b : b + 1]
+            values[1][t, b] = networks["joint"](h[None, None], u)[0, 0]
+            values[2][t, b] = networks["joint"](h[None, None], ubar)[0, 0]
+            for i, k in product(range(n_agents), range(q.shape[-1])) if variant == "alt" else ():
+                other = u.clone()
+                other[0, 0, i] = k
+                values[3][t, b, i, k] = networks["joint"](h[None, None], other)[0, 0]
             if value_net:
-                values[3][t, b] = networks["value"](h[None, None])[0, 0]
+                values[4][t, b] = networks["value"](h[None, None])[0, 0]
             if td_target == "joint":
-                values[4][t, b] = of_one(targets["joint"], next_h, next_ubar)
+                values[5][t, b] = targets["joint"](next_h[None, None], next_ubar)[0, 0]
             else:
-                values[4][t, b] = sum(target_q[t + 1, b, i, next_ubar[0, 0, i]] for i in range(n_agents))
-                values[4][t, b] += targets["value"](next_h[None, None])[0, 0] if value_net else 0
-    td, opt, nopt = literal_qtran(variant, *values, batch, args.gamma)
+                values[5][t, b] = sum(target_q[t + 1, b, i, next_ubar[0, 0, i]] for i in range(n_agents))
+                values[5][t, b] += targets["value"](next_h[None, None])[0, 0] if value_net else 0
+    td, opt, nopt = literal_qtran(*values, batch, args.gamma)
     assert [info[f"losses/{name}"].item() for name in ("td", "opt", "nopt")] == pytest.approx([td, opt, nopt], rel=1e-4)
     assert loss.item() == pytest.approx(td + 0.7 * opt + 1.3 * nopt, rel=1e-4)
 
@@ -384,10 +380,13 @@ def test_qtran_gradients_at_the_inputs_of_the_loss(variant):
     """Q_jt learns from rewards alone: D has it fixed, at u and at ubar, and y is fixed, whatever is handed in."""
     batch = random_batch()
     for term, trained in (("td", {"q_jt"}), ("opt", {"q", "v_jt"}), ("nopt", {"q", "v_jt"})):
-        values = [x.requires_grad_() for x in random_values(variant, batch)]
-        QTRAN_LOSSES[variant](*values, batch, 0.9, 1, 1)[1][f"losses/{term}"].backward()
-        names = ("q", "q_jt", "q_jt_greedy", "v_jt", "target_value")
-        assert {name for name, x in zip(names, values) if x.grad is not None and x.grad.any()} == trained
+        values = [None if x is None else x.requires_grad_() for x in random_values(variant, batch)]
+        qtran.qtran_loss(*values, batch, 0.9, 1, 1)[1][f"losses/{term}"].backward()
+        names = ("q", "q_jt", "q_jt_greedy", "q_jt_each", "v_jt", "target_value")
+        with_gradient = {
+            name for name, x in zip(names, values) if getattr(x, "grad", None) is not None and x.grad.any()
+        }
+        assert with_gradient == trained
 
 
 @both_variants
@@ -415,43 +414,43 @@ def named(networks, name):
     return [f"{name}.{parameter}" for parameter, _ in networks[name].named_parameters()]
 
 
-def one_state(variant, q, q_jt, avail_actions=None):
-    """q, q_jt, greedy, v_jt, target and a Batch of one state for two agents with two actions, both taking action 0."""
-    avail_actions = torch.ones(2, 1, 2, 2, dtype=torch.bool) if avail_actions is None else avail_actions
+def one_state(q, q_jt, q_jt_each=None):
+    """What the loss takes, for one state of two agents with two actions that both take action 0."""
     batch = random_batch(n_actions=2)
     batch = vdn.Batch(*(x[:2, :1] for x in batch[:3]), *(x[:1, 1:2] for x in batch[3:]))
-    batch = batch._replace(actions=torch.zeros(1, 1, 2, dtype=int), avail_actions=avail_actions)
-    q = torch.tensor(q)[None, None].requires_grad_()
-    q_jt = torch.tensor(q_jt)[None, None].requires_grad_()
-    extra = torch.zeros((1, 1) if variant == "base" else (1, 1, 2))
-    return (q, q_jt, extra, torch.zeros(1, 1, requires_grad=True), extra, batch, 0.9, 1.0, 1.0)
+    available = torch.ones(2, 1, 2, 2, dtype=torch.bool)
+    batch = batch._replace(actions=torch.zeros(1, 1, 2, dtype=int), avail_actions=available)
+    q, q_jt = torch.tensor(q)[None, None].requires_grad_(), torch.tensor(q_jt)[None, None].requires_grad_()
+    q_jt_each = None if q_jt_each is None else torch.tensor(q_jt_each)[None, None].requires_grad_()
+    zero, v_jt = torch.zeros(1, 1), torch.zeros(1, 1, requires_grad=True)
+    return q, q_jt, zero, q_jt_each, v_jt, zero, batch, 0.9, 1.0, 1.0
 
 
 def test_base_l_nopt_is_zero_when_4b_holds_and_lifts_q_prime_when_not():
     for q_jt, d in ((2.5, 0.5), (3.0, 0.0), (4.0, -1.0)):  # Q' of the taken actions is 1 + 2
-        given = one_state("base", [[1.0, 5.0], [2.0, 7.0]], q_jt)
-        nopt = qtran.qtran_base_loss(*given)[1]["losses/nopt"]
+        given = one_state([[1.0, 5.0], [2.0, 7.0]], q_jt)
+        nopt = qtran.qtran_loss(*given)[1]["losses/nopt"]
         assert nopt.item() == pytest.approx(min(d, 0) ** 2)
         nopt.backward()
         # d/dq of D^2 is 2 D at the taken actions: descending it raises Q' and V until the condition holds
         assert given[0].grad[0, 0].tolist() == [[2 * min(d, 0), 0], [2 * min(d, 0), 0]]
-        assert given[3].grad.item() == 2 * min(d, 0)
+        assert given[4].grad.item() == 2 * min(d, 0)
         assert given[1].grad is None or not given[1].grad.any()
 
 
 def test_alt_l_nopt_wants_the_least_d_of_each_agent_to_be_zero():
     q = [[1.0, 5.0], [2.0, 7.0]]  # Q'(., u_-1) = 3, 7 for agent 1 and Q'(., u_-2) = 3, 8 for agent 2
-    for q_jt, d in (
+    for q_jt_each, d in (
         ([[3.0, 6.0], [2.0, 8.0]], (0, 0)),
         ([[2.0, 4.0], [2.0, 7.5]], (1, 0.5)),
         ([[4.0, 6.0], [3.0, 9.5]], (-1, -1.5)),
     ):
-        given = one_state("alt", q, q_jt)
-        nopt = qtran.qtran_alt_loss(*given)[1]["losses/nopt"]
+        given = one_state(q, 1.0, q_jt_each)
+        nopt = qtran.qtran_loss(*given)[1]["losses/nopt"]
         assert nopt.item() == pytest.approx((d[0] ** 2 + d[1] ** 2) / 2)
         nopt.backward()
-        assert given[3].grad.item() == pytest.approx(d[0] + d[1])  # towards zero from both sides
-        assert given[1].grad is None or not given[1].grad.any()
+        assert given[4].grad.item() == pytest.approx(d[0] + d[1])  # towards zero from both sides
+        assert all(x.grad is None or not x.grad.any() for x in (given[1], given[3]))
     assert given[0].grad[0, 0].tolist() == [
         [-1 - 1.5, 0],
         [-1, -1.5],
@@ -463,13 +462,16 @@ def test_qtran_ignores_unavailable_actions(variant):
     """In ubar, in the target's ubar' and in the minimum of QTRAN-alt; an agent that has one action has no choice."""
     batch = random_batch(n_agents=3)
     batch = batch._replace(actions=torch.zeros_like(batch.actions))  # always available
-    q, q_jt, *rest = random_values(variant, batch)
+    q, q_jt, q_jt_greedy, q_jt_each, *rest = random_values(variant, batch)
     masked = ~batch.avail_actions[:-1]
-    loss, _ = QTRAN_LOSSES[variant](q, q_jt, *rest, batch, 0.9, 1, 1)
-    assert QTRAN_LOSSES[variant](q.masked_fill(masked, 1e3), q_jt, *rest, batch, 0.9, 1, 1)[0] == loss
-    assert QTRAN_LOSSES[variant](q.masked_fill(masked, -1e3), q_jt, *rest, batch, 0.9, 1, 1)[0] == loss
+
+    def loss(q, q_jt_each):
+        return qtran.qtran_loss(q, q_jt, q_jt_greedy, q_jt_each, *rest, batch, 0.9, 1, 1)[0]
+
+    for value in (1e3, -1e3):
+        assert loss(q.masked_fill(masked, value), q_jt_each) == loss(q, q_jt_each)
     if variant == "alt":
-        assert QTRAN_LOSSES[variant](q, q_jt.masked_fill(masked, 1e3), *rest, batch, 0.9, 1, 1)[0] == loss
+        assert loss(q, q_jt_each.masked_fill(masked, 1e3)) == loss(q, q_jt_each)
 
 
 @both_variants
@@ -481,10 +483,10 @@ def test_qtran_what_lies_beyond_the_end_does_not_count(variant):
     filled = batch.filled.clone()
     filled[3:, 1] = False
     batch = batch._replace(filled=filled, terminated=batch.terminated | ~filled)
-    loss, _ = QTRAN_LOSSES[variant](q, *rest, batch, 0.9, 1, 1)
+    loss, _ = qtran.qtran_loss(q, *rest, batch, 0.9, 1, 1)
     beyond = batch._replace(avail_actions=avail, reward=torch.where(batch.filled, batch.reward, 1e6))
     q.requires_grad_()
-    same, info = QTRAN_LOSSES[variant](q, *rest, beyond, 0.9, 1, 1)
+    same, info = qtran.qtran_loss(q, *rest, beyond, 0.9, 1, 1)
     assert same == loss and all(x.isfinite() for x in info.values())
     same.backward()
     assert q.grad.isfinite().all() and not q.grad[3:, 0].any()
@@ -498,33 +500,30 @@ def test_qtran_truncation_bootstraps_and_termination_does_not(variant):
     nothing, everything = torch.zeros_like(batch.terminated), torch.ones_like(batch.terminated)
     for terminated, target in ((nothing, 9.0), (everything, 0.0)):
         given = batch._replace(terminated=terminated, reward=torch.zeros_like(batch.reward))
-        assert QTRAN_LOSSES[variant](*values, given, 0.9, 1, 1)[1]["values/target"].item() == pytest.approx(target)
+        assert qtran.qtran_loss(*values, given, 0.9, 1, 1)[1]["values/target"].item() == pytest.approx(target)
 
 
 def test_counterfactual_network_does_not_see_an_agents_own_action_and_sees_everybody_elses():
     torch.manual_seed(0)
-    network = qtran.CounterfactualNetwork(hidden_dim=16, n_actions=4, joint_dim=8)
+    network = qtran.JointNetwork(hidden_dim=16, n_actions=4, joint_dim=8)
     features, actions = torch.randn(5, 3, 3, 16), torch.randint(4, (5, 3, 3))
-    q_jt = network(features, actions)
+    q_jt = network.counterfactual(features, actions)
     assert q_jt.shape == (5, 3, 3, 4)
     for j in range(3):
         other = actions.clone()
         other[2, 1, j] = (other[2, 1, j] + 1) % 4
-        changed = ~torch.isclose(network(features, other), q_jt, rtol=0, atol=1e-6)
+        changed = ~torch.isclose(network.counterfactual(features, other), q_jt, rtol=0, atol=1e-6)
         expected = torch.zeros_like(changed)
         expected[2, 1] = True
         expected[2, 1, j] = False
         assert torch.equal(changed, expected)
 
 
-@pytest.mark.parametrize("name", ["joint", "alt", "value"])
+@pytest.mark.parametrize("name", ["joint", "counterfactual", "value"])
 def test_joint_networks_use_every_agent_and_mix_neither_times_nor_episodes(name):
     torch.manual_seed(0)
-    network = {
-        "joint": qtran.JointNetwork(16, 4, 8),
-        "alt": qtran.CounterfactualNetwork(16, 4, 8),
-        "value": qtran.ValueNetwork(16, 8),
-    }[name]
+    joint, value = qtran.JointNetwork(16, 4, 8), qtran.ValueNetwork(16, 8)
+    network = {"joint": joint, "counterfactual": joint.counterfactual, "value": value}[name]
     features, actions = torch.randn(5, 3, 3, 16), torch.randint(4, (5, 3, 3))
     inputs = () if name == "value" else (actions,)
     before = network(features, *inputs)
@@ -574,7 +573,7 @@ def test_agreement_is_the_share_found_by_trying_every_joint_action(variant):
         value = {}
         for u in product(*can):
             q_jt = networks["joint"](features[t, b][None, None], torch.tensor([[u]]))[0, 0]
-            value[u] = q_jt.item() if variant == "base" else sum(q_jt[i, u[i]].item() for i in range(2))
+            value[u] = q_jt.item()
         own = tuple(max(can[i], key=lambda k: q[t, b, i, k].item()) for i in range(2))
         agree.append(max(value, key=value.get) == own)
     assert 0 < sum(agree) < len(agree)

@@ -251,10 +251,9 @@ def test_table_of_what_was_learned(run, script, capsys):
         taken = q[0, 0][[0, 1], joint]  # [9, 2]
         expected["q_tot"] = mixer(taken[None], torch.ones(1, 9, 1)).detach().numpy().reshape(3, 3)
     if script is qtran:
-        network = qtran.CounterfactualNetwork(64, 3, 64)
+        network = qtran.JointNetwork(64, 3, 64)
         network.load_state_dict(model["joint"])
-        q_jt = network(features.expand(1, 9, 2, 64), joint[None])[0]  # [9, 2, 3]
-        q_jt = q_jt.gather(-1, joint[..., None]).mean(1).detach().numpy().reshape(3, 3)
+        q_jt = network(features.expand(1, 9, 2, 64), joint[None])[0].detach().numpy().reshape(3, 3)
         value = qtran.ValueNetwork(64, 64)
         value.load_state_dict(model["value"])
         v_jt = value(features).detach().numpy()
