@@ -190,44 +190,6 @@ class Batch(NamedTuple):
     filled: Tensor  # [T, B] bool: False for the padding after the end of an episode
 
 
-class Recurrence(torch.autograd.Function):
-    """A GRU's walk through time, with its derivative by hand: half the time on a CPU, where autograd would go back
-    through every operation of every step. Here only what depends on the step before is in the loops.
-
-        r, z = sigmoid(x_r + W_r h + b_r), sigmoid(x_z + W_z h + b_z),  c = W_n h + b_n,  n = tanh(x_n + r c)
-        h' = n + z (h - n),  x: the observations' part of the gates r, z, n;  W, b: those of nn.GRU
-    """
-
-    @staticmethod
-    def forward(ctx, x, memory, weight, bias):
-        """x [T, R, 3 H], memory [R, H], weight [3 H, H], bias [3 H] -> h [T, R, H], R = B * n_agents."""
-        (T, R, _), H = x.shape, memory.shape[-1]
-        gates = torch.cat([x[..., : 2 * H] + bias[: 2 * H], bias[2 * H :].expand(T, R, H)], -1)  # will be r, z, c
-        n, h = x.new_empty(T, R, H), x.new_empty(T + 1, R, H)
-        h[0] = memory
-        for t in range(T):
-            r_z, c = gates[t].addmm_(h[t], weight.t()).split([2 * H, H], -1)
-            r, z = r_z.sigmoid_().chunk(2, -1)
-            torch.addcmul(x[t, :, 2 * H :], r, c, out=n[t]).tanh_()
-            torch.lerp(n[t], h[t], z, out=h[t + 1])
-        ctx.save_for_backward(gates, n, h, weight)
-        return h[1:]
-
-    @staticmethod
-    def backward(ctx, d_h):
-        gates, n, h, weight = ctx.saved_tensors
-        T, H, (r, z, c) = len(n), n.shape[-1], gates.chunk(3, -1)
-        h_by_n = (1 - z) * (1 - n**2)  # dh' / d(x_n + r c) [T, R, H]
-        h_by_gates = torch.stack([h_by_n * c * r * (1 - r), (h[:-1] - n) * z * (1 - z), h_by_n * r], 2)  # [T, R, 3, H]
-        d_h, d_gates = torch.cat([torch.zeros_like(h[:1]), d_h]), torch.empty_like(h_by_gates)
-        for t in reversed(range(T)):
-            torch.mul(h_by_gates[t], d_h[t + 1, :, None], out=d_gates[t])
-            d_h[t].addcmul_(d_h[t + 1], z[t]).addmm_(d_gates[t].flatten(1), weight)
-        d_gates = d_gates.flatten(2)
-        d_x = torch.cat([d_gates[..., : 2 * H], h_by_n * d_h[1:]], -1)
-        return d_x, d_h[0], d_gates.flatten(0, 1).t() @ h[:-1].flatten(0, 1), d_gates.sum((0, 1))
-
-
 class Agent(nn.Module):
     """Q_i of all agents, one set of weights: Linear-ReLU-GRU-Linear, or Linear-ReLU-Linear-ReLU-Linear."""
 
@@ -244,10 +206,8 @@ class Agent(nn.Module):
         """
         x = F.relu(self.encoder(obs.float()))
         if isinstance(self.core, nn.GRU):
-            memory = torch.zeros_like(x[0]) if hidden is None else hidden[-1]
-            x_gates = F.linear(x.flatten(1, 2), self.core.weight_ih_l0, self.core.bias_ih_l0)
-            h = Recurrence.apply(x_gates, memory.flatten(0, 1), self.core.weight_hh_l0, self.core.bias_hh_l0)
-            x = h.view_as(x)
+            memory = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
+            x = self.core(x.flatten(1, 2), memory)[0].view_as(x)
         else:
             x = F.relu(self.core(x))
         return self.head(x), x
