@@ -1,0 +1,139 @@
+"""How fast the scripts train, one thread: python benchmark/speed.py [--repetitions 5]
+
+Two workloads on predator-prey, 2 predators and 1 prey on 5x5 (2v1) and 4 and 2 on 7x7 (4v2):
+
+    default    feed-forward agents, as `python qmix.py` has them
+    reference  for comparison with other libraries: GRU agents that see 5x5 cells, a replay of 5,000 episodes, one
+               update on 32 whole episodes of 100 steps for each episode played; no evaluation
+
+For each script: steps/s of the whole, of playing alone, ms for one update; how many floating-point operations the
+products of matrices in an update take (`flops`), how long they would take at the speed of one large float32 product in
+the same process, and how many times as long the update takes. Medians of repetitions that are taken in turn.
+"""
+
+import argparse
+import copy
+import importlib
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import torch  # noqa: E402
+
+import envs  # noqa: E402
+
+ALGORITHMS = ["iql", "vdn", "qmix", "qtran-base", "qtran-alt"]
+GAMES = {"2v1": {}, "4v2": dict(n_predators=4, n_prey=2, grid_size=7)}
+
+
+def arguments(algorithm, reference):
+    """The script of an algorithm and its arguments, those of `qtran.py --variant alt` for qtran-alt."""
+    name, _, variant = algorithm.partition("-")
+    script = importlib.import_module(name)
+    options = dict(variant=variant) if variant else {}
+    if reference:
+        options |= dict(script.RECURRENT, recurrent=True, hidden_dim=64, buffer_size=500_000)
+    return script, script.Args(**options)
+
+
+def flops(algorithm, args, env):
+    """Floating-point operations of the products of matrices in one update, 2 for each product of two numbers.
+
+    A linear layer from n to m values takes 2 n m for each row; its backward pass once as many for the weights and once
+    for what it was given, where anything is to be learned from that (not for the inputs of the networks).
+    """
+    T, B, N, A, H = min(args.window, env.episode_limit), args.batch_size, env.n_agents, env.n_actions, args.hidden_dim
+    steps, inputs = T * B, env.obs_dim + env.n_actions + env.n_agents
+    encoder, rest = inputs * H, H * A + (6 * H * H if args.recurrent else H * H)  # of one agent
+    target_steps = steps + B if args.recurrent else steps  # a GRU runs over T + 1 observations
+    products = N * (steps * (2 * encoder + 3 * rest) + target_steps * (encoder + rest))
+    if algorithm == "qmix":
+        E, S = args.embed_dim, env.state_dim
+        first, last = S * (N * E + 3 * E), E
+        products += steps * (2 * first + 3 * last) + steps * (first + last)
+    if algorithm.startswith("qtran"):
+        J = args.joint_dim
+        encoded, head = N * H * J, J * J + J
+        products += steps * (3 * (encoded + head) + 2 * (encoded + head))  # Q_jt at u; at ubar and of the target
+        products += steps * 3 * (encoded + head) * args.value_net  # V_jt
+        if algorithm == "qtran-alt":
+            products += steps * (encoded + N * A * head)  # at every action of every agent
+    return 2 * products
+
+
+class Workload:
+    def __init__(self, algorithm, game, reference):
+        self.algorithm, self.game, self.reference = algorithm, game, reference
+        self.script, self.args = arguments(algorithm, reference)
+        self.env = envs.make("predator_prey", 32 if reference else self.args.num_envs, 0, **self.options())
+        self.networks = self.script.make_networks(self.env, self.args)
+        self.targets = copy.deepcopy(self.networks).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.networks.parameters(), self.args.learning_rate, fused=True)
+        self.replay = self.script.Replay(self.args.buffer_size // self.env.episode_limit)
+        self.rng, self.device = np.random.default_rng(0), torch.device("cpu")
+        self.play_times, self.update_times = [], []
+
+    def options(self):
+        return GAMES[self.game] | (dict(view=2) if self.reference else {})
+
+    def run(self):
+        """Play one episode in every copy, and make the updates that are due for it, as `main` of the scripts does."""
+        start = time.perf_counter()
+        self.replay.add(self.script.rollout(self.env, self.networks["agent"], 0.5, self.rng, self.device))
+        self.play_times.append(time.perf_counter() - start)
+        n_updates = self.env.num_envs * self.env.episode_limit // self.args.train_frequency
+        start = time.perf_counter()
+        for k in range(n_updates):
+            window = min(self.args.window, self.env.episode_limit)
+            batch = self.replay.sample(self.args.batch_size, window, self.rng, self.device)
+            loss, info = self.script.compute_loss(self.networks, self.targets, batch, self.args)
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.networks.parameters(), self.args.max_grad_norm)
+            self.optimizer.step()
+        self.update_times.append((time.perf_counter() - start) / n_updates)
+
+    def line(self, flops_per_second):
+        steps = self.env.num_envs * self.env.episode_limit
+        play, update = np.array(self.play_times), np.array(self.update_times)
+        whole = np.median(steps / (play + update * (steps // self.args.train_frequency)))
+        limit = flops(self.algorithm, self.args, self.env) / flops_per_second
+        return (
+            f"{'reference' if self.reference else 'default':9}  {self.game}  {self.algorithm:10}  {whole:7,.0f}  "
+            f"{np.median(steps / play):8,.0f}  {1e3 * np.median(update):9.2f}  {1e3 * limit:8.2f}  "
+            f"{np.median(update) / limit:5.1f}"
+        )
+
+
+def product_time(size=1024):
+    a = torch.ones(size, size)
+    start = time.perf_counter()
+    a @ a
+    return (time.perf_counter() - start) / (2 * size**3)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=5)
+    repetitions = parser.parse_args().repetitions
+    torch.set_num_threads(1)
+    workloads = [Workload(a, game, reference) for reference in (False, True) for game in GAMES for a in ALGORITHMS]
+    product_times = []
+    for _ in range(repetitions + 1):  # the first is for warming up
+        for workload in workloads:
+            workload.run()
+            product_times.append(product_time())
+    for workload in workloads:
+        del workload.play_times[0], workload.update_times[0]
+    flops_per_second = 1 / np.median(product_times)
+    print(f"one large float32 product: {flops_per_second / 1e9:.0f} GFLOP/s")
+    print("workload   game algorithm   steps/s  playing/s  ms/update  limit ms  ratio")
+    for workload in workloads:
+        print(workload.line(flops_per_second))
+
+
+if __name__ == "__main__":
+    main()
