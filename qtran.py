@@ -113,9 +113,9 @@ class Args:
 
     recurrent: bool = False
     """agents remember by a GRU; otherwise they know only their present observation and last action"""
-    hidden_dim: Count = 64
+    hidden_dim: Count = 128
     """width of the agent network"""
-    buffer_size: Count = 500_000
+    buffer_size: Count = 2_000_000
     """steps in the replay, which keeps a full episode's room for each episode"""
     train_frequency: Count = 16
     """environment steps for each update"""
@@ -125,7 +125,7 @@ class Args:
     """consecutive steps in a window; shorter episodes are taken whole"""
     learning_rate: float = 5e-4
     """step size of Adam"""
-    gamma: float = 0.99
+    gamma: float = 0.9
     """discount factor"""
     max_grad_norm: float = 10.0
     """gradients are scaled down to this norm"""
@@ -148,16 +148,16 @@ class Args:
     """weight of L_opt"""
     lambda_nopt: float = 1.0
     """weight of L_nopt or L_nopt-min"""
-    joint_dim: Count = 64
+    joint_dim: Count = 128
     """width of the joint networks"""
 
 
 # [shared: parsing, agent]
 # Where an environment is so unlike predator-prey that the defaults above do not serve it.
-ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
+ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10, hidden_dim=64)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
 EXACT = dict(num_envs=200, total_timesteps=400_000, train_frequency=160, learning_rate=2e-4, batch_size=512)
-TWO_STEP = dict(total_timesteps=20_000, eval_interval=1000, window=2, target_network_frequency=100)
+TWO_STEP = dict(total_timesteps=20_000, eval_interval=1000, window=2, target_network_frequency=100, gamma=0.99)
 DEFAULTS = {
     "matrix_game": ONE_STEP | UNIFORM | EXACT | dict(eval_interval=20_000),  # values to about 0.1
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
