@@ -19,7 +19,6 @@ COLOURS = {
     "qmix": "orange",
     "qtran-base": "green",
     "qtran-alt": "red",
-    "vdn-recurrent": "cyan",
 }
 OPTIMUM = {"predator_prey": 28.89, "predator_prey_1.5": 23.77}  # benchmark/optimum.py
 TITLE = {"predator_prey": "P = 0.5", "predator_prey_1.5": "P = 1.5"}

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import envs  # noqa: E402
 
 
-def predator_prey(penalties, grid_size=5, horizon=100):
-    """Expected return of the best centralised policy with 2 predators and 1 prey, for each penalty."""
+def predator_prey_game(grid_size=5):
+    """The number of states with 2 predators and 1 prey, and what their values are made of."""
     n_cells = grid_size**2
     cells = np.array([c for c in product(range(n_cells), repeat=3) if len(set(c)) == 3])  # [S, 3], predators first
     index = np.full((n_cells,) * 3, -1)
@@ -32,13 +32,32 @@ def predator_prey(penalties, grid_size=5, horizon=100):
             after[joint, prey] = index[tuple((moved @ [grid_size, 1]).T)]
     near = envs.hunters(positions, n_predators=2)[:, 0]
 
+    def backup(value, penalty, discount=1.0):
+        """Values [S] of the states one step later -> of each joint action in each state now [25, S]."""
+        replacement = np.where(allowed, value[replaced], 0).sum(axis=1) / allowed.sum(axis=1)
+        outcome = np.where(near >= 2, 1 + discount * replacement, discount * value - penalty * (near == 1))
+        return outcome[after].mean(axis=1)
+
+    return len(cells), backup
+
+
+def predator_prey(penalties, discount=None, horizon=100):
+    """Expected return of the best centralised policy, for each penalty.
+
+    With a discount, of the policy that is best for discounted rewards without end; its return itself is not discounted.
+    """
+    n_states, backup = predator_prey_game()
     optima = []
     for penalty in penalties:
-        value = np.zeros(len(cells))
+        if discount:
+            value = np.zeros(n_states)
+            for _ in range(round(7 / (1 - discount))):  # what is left out is discounted to a thousandth
+                value = backup(value, penalty, discount).max(axis=0)
+            policy = backup(value, penalty, discount).argmax(axis=0)
+        value = np.zeros(n_states)
         for _ in range(horizon):
-            replacement = np.where(allowed, value[replaced], 0).sum(axis=1) / allowed.sum(axis=1)
-            outcome = np.where(near >= 2, 1 + replacement, value - penalty * (near == 1))  # of each state moved into
-            value = outcome[after].mean(axis=1).max(axis=0)
+            q = backup(value, penalty)
+            value = np.take_along_axis(q, policy[None], axis=0)[0] if discount else q.max(axis=0)
         optima.append(value.mean())
     return optima
 
@@ -54,7 +73,8 @@ def gaussian_squeeze(n_domains, draws=1_000_000):
 
 
 if __name__ == "__main__":
-    for penalty, optimum in zip((0.5, 1.0, 1.5), predator_prey((0.5, 1.0, 1.5))):
-        print(f"predator_prey, P = {penalty}: {optimum:.2f}")
+    penalties = (0.5, 1.0, 1.5)
+    for penalty, optimum, discounted in zip(penalties, predator_prey(penalties), predator_prey(penalties, 0.9)):
+        print(f"predator_prey, P = {penalty}: {optimum:.2f}; best for discount 0.9: {discounted:.2f}")
     for n_domains in (1, 2):
         print(f"gaussian_squeeze, K = {n_domains}: {gaussian_squeeze(n_domains):.2f}")
