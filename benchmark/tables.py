@@ -33,7 +33,7 @@ def predator_prey(env="predator_prey", optimum=28.89, share=0.9):
     """Every seed there is; when the first evaluation comes that is at least this share of the optimum."""
     rows = []
     for algo, script in SCRIPTS.items():
-        logs = [log(path.name) for path in sorted(RESULTS.glob(f"{env}__{algo}__*"))]
+        logs = [log(path) for path in sorted(RESULTS.glob(f"{env}__{algo}__*"))]
         if not logs:
             continue
         finals = [returns[-1] for returns, _ in logs]
@@ -47,6 +47,10 @@ def predator_prey(env="predator_prey", optimum=28.89, share=0.9):
 
 def predator_prey_harsher():
     return predator_prey("predator_prey_1.5", 23.77, 0.8)
+
+
+def local_view():
+    return predator_prey("5x5_view/predator_prey", share=0.8)
 
 
 def ablation():
@@ -68,4 +72,4 @@ def gaussian_squeeze():
 
 
 if __name__ == "__main__":
-    print(predator_prey(), predator_prey_harsher(), ablation(), gaussian_squeeze(), sep="\n\n")
+    print(predator_prey(), predator_prey_harsher(), local_view(), ablation(), gaussian_squeeze(), sep="\n\n")

@@ -710,6 +710,7 @@ def test_rollout_stops_when_all_have_ended_and_pads(script):
     assert env.t == 2
     assert len(episodes.obs) == 5 and len(episodes.reward) == 4
     assert episodes.filled.sum(axis=0).tolist() == [1, 2] and episodes.terminated[1:].all()
+    assert episodes.avail_actions.any(axis=-1).all()  # this environment has none left then: losses would not be finite
 
 
 @each_script
@@ -763,8 +764,20 @@ def test_replay_gives_whole_episodes_and_marks_the_rest_of_short_ones(script):
 
 
 @each_script
-def test_replay_keeps_what_the_environment_gave(script):
-    env = envs.make("predator_prey", 5, 0)
-    replay = script.Replay(capacity=5)
+@pytest.mark.parametrize("name", ["predator_prey", "gaussian_squeeze"])
+def test_replay_gives_back_what_was_played(script, name):
+    env = envs.make(name, 1, 0)
+    episode = script.rollout(env, script.Agent(env, 8, False), 1.0, np.random.default_rng(0), CPU)
+    replay = script.Replay(capacity=1)
+    replay.add(episode)
+    batch = replay.sample(1, env.episode_limit, np.random.default_rng(0), CPU)
+    for played, sampled in zip(episode, batch):
+        np.testing.assert_array_equal(played, sampled)
+
+
+@each_script
+def test_two_million_steps_of_four_predators_and_two_prey_take_less_than_two_gib(script):
+    env = envs.make("predator_prey", 1, 0, n_predators=4, n_prey=2, grid_size=7)
+    replay = script.Replay(capacity=20_000)
     replay.add(script.rollout(env, script.Agent(env, 8, False), 1.0, np.random.default_rng(0), CPU))
-    assert replay.fields[0].dtype == replay.fields[1].dtype == np.uint8  # bits
+    assert sum(x.nbytes for x in replay.fields) < 2 * 2**30

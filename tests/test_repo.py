@@ -95,7 +95,7 @@ def test_readme_explains_every_metric():
     table = README[README.index("| column | what it is |") :]
     table = table[: table.index("\n\n")]
     explained = set(re.findall(r"`((?:\w+/)?\w+)`(?=[,| ])", table))
-    logged = {name for log in ROOT.glob("benchmark/results/*/metrics.csv") for name in read(log)[0]}
+    logged = {name for log in ROOT.glob("benchmark/results/**/metrics.csv") for name in read(log)[0]}
     assert logged == explained
 
 
@@ -137,7 +137,14 @@ def test_model_loading_example_of_the_readme(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "table", [tables.predator_prey, tables.predator_prey_harsher, tables.ablation, tables.gaussian_squeeze]
+    "table",
+    [
+        tables.predator_prey,
+        tables.predator_prey_harsher,
+        tables.local_view,
+        tables.ablation,
+        tables.gaussian_squeeze,
+    ],
 )
 def test_published_numbers_come_from_the_raw_curves(table):
     assert f"\n\n{table()}\n\n" in README
