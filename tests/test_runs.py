@@ -251,10 +251,10 @@ def test_table_of_what_was_learned(run, script, capsys):
         taken = q[0, 0][[0, 1], joint]  # [9, 2]
         expected["q_tot"] = mixer(taken[None], torch.ones(1, 9, 1)).detach().numpy().reshape(3, 3)
     if script is qtran:
-        network = qtran.JointNetwork(64, 3, 64)
+        network = qtran.JointNetwork(64, 3, 128)
         network.load_state_dict(model["joint"])
         q_jt = network(features.expand(1, 9, 2, 64), joint[None])[0].detach().numpy().reshape(3, 3)
-        value = qtran.ValueNetwork(64, 64)
+        value = qtran.ValueNetwork(64, 128)
         value.load_state_dict(model["value"])
         v_jt = value(features).detach().numpy()
         expected |= {"q_jt": q_jt, "v_jt": v_jt, "D": q_prime - q_jt + v_jt}
@@ -388,7 +388,7 @@ def test_online_without_key_or_network_goes_on_offline(key, tmp_path):
         ("--env matrix_game --predator-prey.penalty 1", "--predator-prey.* must go with --env predator_prey, got"),
         ("--predator-prey.penalty inf", "predator_prey: penalty must be at least 0, got inf"),
         ("--seed -1", "--seed must be in [0, 4294967295], got -1"),
-        ("--batch-size 600000", "--batch-size 600000 x 1 steps must be at most --buffer-size 500000"),
+        ("--batch-size 3e6", "--batch-size 3000000 x 1 steps must be at most --buffer-size 2000000"),
         ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
         ("--predator-prey.view 0", "predator_prey: view must be at least 1, got 0"),
         ("--predator-prey.grid-size 1", "predator_prey: grid_size must be at least 2, got 1"),
