@@ -123,7 +123,8 @@ class Args:
 
 # [shared: parsing, agent]
 # Where an environment is so unlike predator-prey that the defaults above do not serve it.
-ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10, hidden_dim=64)
+ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
+ONE_STEP |= dict(hidden_dim=64, buffer_size=500_000)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
 EXACT = dict(num_envs=200, total_timesteps=400_000, train_frequency=160, learning_rate=2e-4, batch_size=512)
 TWO_STEP = dict(total_timesteps=20_000, eval_interval=1000, window=2, target_network_frequency=100, gamma=0.99)
