@@ -138,7 +138,7 @@ def test_options_of_the_environment_reach_it(run):
     run(vdn, "--predator-prey.penalty", 1.5, "--predator-prey.n-prey", 2, *options, *TINY)
     model = torch.load(newest_run(Path.cwd()) / "model.pt")
     assert model["args"]["predator_prey"] == dict(penalty=1.5, grid_size=7, n_predators=4, n_prey=2, view=1)
-    assert model["agent"]["encoder.weight"].shape == (64, 3 * 9 + 2 * 7 + 5 + 4)
+    assert model["agent"]["encoder.weight"].shape == (128, 2 * 9 + 2 * 7 + 5 + 4)
 
 
 def test_counts_may_be_written_as_1e3(run):
