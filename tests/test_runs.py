@@ -206,7 +206,7 @@ def test_vdn_fits_the_matrix_game_as_least_squares_does(run, capsys):
 @each_seed
 @pytest.mark.parametrize("variant", ["base", "alt"])
 def test_qtran_solves_the_matrix_game(run, capsys, variant, seed):
-    rows = run(qtran, "--env", "matrix_game", "--variant", variant, "--seed", seed, *QUICK)
+    rows = run(qtran, "--env", "matrix_game", "--variant", variant, "--seed", seed, *QUICK, "--learning-rate", 5e-4)
     assert rows[-1]["eval/return_mean"] == 8 and rows[-1]["values/agreement"] == 1
     tables = {name: values for name, (values, _) in tables_in(capsys.readouterr().out).items()}
     assert tables["q_jt"] == pytest.approx(PAYOFF, abs=0.2)
