@@ -303,7 +303,7 @@ class Replay:
         windows = [stored[episode, t] for stored in self.fields]
         windows = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(windows, self.n_bits)]
         obs, state, avail_actions, *rest = (torch.from_numpy(x).to(device) for x in windows)
-        return Batch(obs.float(), state.float(), avail_actions.bool(), *(x[:-1] for x in rest))
+        return Batch(obs, state, avail_actions.bool(), *(x[:-1] for x in rest))
 
 
 def epsilon_greedy(q, avail_actions, epsilon, rng):

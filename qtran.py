@@ -26,8 +26,8 @@ Q_jt at all of an agent's actions, those that were not taken, too:
     Q_jt(tau, u_i, u_-i) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                       (9)
     L_nopt-min = mean_i (min_{u_i} D(tau, u_i, u_-i))^2 in place of (8)                                    (10)
 
-(The numbers are this file's; 4a and 4b are also the paper's. For (9) the paper has a network that puts out a value for
-each u_i, to save evaluations. As (2) is a sum, Q_jt itself can be asked at little cost, and it learns far quicker.)
+(The numbers are this file's; 4a and 4b are also the paper's. For (9) the paper has a network of its own, which puts out a
+value for each u_i, to save evaluations. Here it is Q_jt itself that is asked: as (2) is a sum, that costs little.)
 
     python qtran.py --env matrix_game                   prints what was learned, as Table 1 of the paper does
     python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
@@ -415,7 +415,7 @@ class Replay:
         windows = [stored[episode, t] for stored in self.fields]
         windows = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(windows, self.n_bits)]
         obs, state, avail_actions, *rest = (torch.from_numpy(x).to(device) for x in windows)
-        return Batch(obs.float(), state.float(), avail_actions.bool(), *(x[:-1] for x in rest))
+        return Batch(obs, state, avail_actions.bool(), *(x[:-1] for x in rest))
 
 
 def epsilon_greedy(q, avail_actions, epsilon, rng):

@@ -30,7 +30,7 @@ GAMES = {"2v1": {}, "4v2": dict(n_predators=4, n_prey=2, grid_size=7)}
 
 
 def arguments(algorithm, reference):
-    """The script of an algorithm and its arguments, those of `qtran.py --variant alt` for qtran-alt."""
+    """The script of an algorithm, and its arguments for a workload."""
     name, _, variant = algorithm.partition("-")
     script = importlib.import_module(name)
     options = dict(variant=variant) if variant else {}
@@ -45,7 +45,7 @@ def flops(algorithm, args, env):
     A linear layer from n to m values takes 2 n m for each row; its backward pass once as many for the weights and once
     for what it was given, where anything is to be learned from that (not for the inputs of the networks).
     """
-    T, B, N, A, H = min(args.window, env.episode_limit), args.batch_size, env.n_agents, env.n_actions, args.hidden_dim
+    T, B, N, A, H = args.window, args.batch_size, env.n_agents, env.n_actions, args.hidden_dim
     steps, inputs = T * B, env.obs_dim + env.n_actions + env.n_agents
     encoder, rest = inputs * H, H * A + (6 * H * H if args.recurrent else H * H)  # of one agent
     target_steps = steps + B if args.recurrent else steps  # a GRU runs over T + 1 observations
@@ -57,7 +57,7 @@ def flops(algorithm, args, env):
     if algorithm.startswith("qtran"):
         J = args.joint_dim
         encoded, head = N * H * J, J * J + J
-        products += steps * (3 * (encoded + head) + 2 * (encoded + head))  # Q_jt at u; at ubar and of the target
+        products += steps * (3 + 1 + 1) * (encoded + head)  # Q_jt at u, to be learned; at ubar; of the target
         products += steps * 3 * (encoded + head) * args.value_net  # V_jt
         if algorithm == "qtran-alt":
             products += steps * (encoded + N * A * head)  # at every action of every agent
@@ -68,16 +68,14 @@ class Workload:
     def __init__(self, algorithm, game, reference):
         self.algorithm, self.game, self.reference = algorithm, game, reference
         self.script, self.args = arguments(algorithm, reference)
-        self.env = envs.make("predator_prey", 32 if reference else self.args.num_envs, 0, **self.options())
+        options = GAMES[game] | (dict(view=2) if reference else {})
+        self.env = envs.make("predator_prey", 32 if reference else self.args.num_envs, 0, **options)
         self.networks = self.script.make_networks(self.env, self.args)
         self.targets = copy.deepcopy(self.networks).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.networks.parameters(), self.args.learning_rate, fused=True)
         self.replay = self.script.Replay(self.args.buffer_size // self.env.episode_limit)
         self.rng, self.device = np.random.default_rng(0), torch.device("cpu")
         self.play_times, self.update_times = [], []
-
-    def options(self):
-        return GAMES[self.game] | (dict(view=2) if self.reference else {})
 
     def run(self):
         """Play one episode in every copy, and make the updates that are due for it, as `main` of the scripts does."""
@@ -86,10 +84,9 @@ class Workload:
         self.play_times.append(time.perf_counter() - start)
         n_updates = self.env.num_envs * self.env.episode_limit // self.args.train_frequency
         start = time.perf_counter()
-        for k in range(n_updates):
-            window = min(self.args.window, self.env.episode_limit)
-            batch = self.replay.sample(self.args.batch_size, window, self.rng, self.device)
-            loss, info = self.script.compute_loss(self.networks, self.targets, batch, self.args)
+        for _ in range(n_updates):
+            batch = self.replay.sample(self.args.batch_size, self.args.window, self.rng, self.device)
+            loss, _ = self.script.compute_loss(self.networks, self.targets, batch, self.args)
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.networks.parameters(), self.args.max_grad_norm)
