@@ -26,8 +26,9 @@ Q_jt at all of an agent's actions, those that were not taken, too:
     Q_jt(tau, u_i, u_-i) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                       (9)
     L_nopt-min = mean_i (min_{u_i} D(tau, u_i, u_-i))^2 in place of (8)                                    (10)
 
-(The numbers are this file's; 4a and 4b are also the paper's. For (9) the paper has a network of its own, which puts out a
-value for each u_i, to save evaluations. Here it is Q_jt itself that is asked: as (2) is a sum, that costs little.)
+(The numbers are this file's; 4a and 4b are also the paper's. For (9) the paper has a network of its own, which puts
+out a value for each u_i, to save evaluations. Here it is Q_jt itself that is asked: as (2) is a sum, that costs
+little.)
 
     python qtran.py --env matrix_game                   prints what was learned, as Table 1 of the paper does
     python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
