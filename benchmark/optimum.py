@@ -1,8 +1,9 @@
-"""The best that any team can do, computed from the environments themselves: python benchmark/optimum.py
+"""The best that any team can do, and what random play gets, from the environments: python benchmark/optimum.py
 
 Predator-prey (5x5, 2 predators, 1 prey): value iteration over all 13,800 placements, 100 steps, one policy that sees
 everything, random start. Gaussian squeeze: the best reachable x for each of a million draws of s, where with ten agents
-every x up to the largest, 10 sum_i s_i, can be had so closely that the difference does not show.
+every x up to the largest, 10 sum_i s_i, can be had so closely that the difference does not show. Random play: by Monte
+Carlo in all of them.
 """
 
 import sys
@@ -16,7 +17,7 @@ import envs  # noqa: E402
 
 
 def predator_prey_game(grid_size=5):
-    """The number of states with 2 predators and 1 prey, and what their values are made of."""
+    """The states with 2 predators and 1 prey, by their cells [n_cells] * 3, and what their values are made of."""
     n_cells = grid_size**2
     cells = np.array([c for c in product(range(n_cells), repeat=3) if len(set(c)) == 3])  # [S, 3], predators first
     index = np.full((n_cells,) * 3, -1)
@@ -38,7 +39,15 @@ def predator_prey_game(grid_size=5):
         outcome = np.where(near >= 2, 1 + discount * replacement, discount * value - penalty * (near == 1))
         return outcome[after].mean(axis=1)
 
-    return len(cells), backup
+    return index, backup
+
+
+def discounted_values(backup, n_states, penalty, discount):
+    """The value of each joint action in each state [25, S], for discounted rewards without end."""
+    q = np.zeros((1, n_states))
+    for _ in range(round(7 / (1 - discount))):  # what is left out is discounted to a thousandth
+        q = backup(q.max(axis=0), penalty, discount)
+    return q
 
 
 def predator_prey(penalties, discount=None, horizon=100):
@@ -46,20 +55,45 @@ def predator_prey(penalties, discount=None, horizon=100):
 
     With a discount, of the policy that is best for discounted rewards without end; its return itself is not discounted.
     """
-    n_states, backup = predator_prey_game()
-    optima = []
+    index, backup = predator_prey_game()
+    n_states, optima = index.max() + 1, []
     for penalty in penalties:
         if discount:
-            value = np.zeros(n_states)
-            for _ in range(round(7 / (1 - discount))):  # what is left out is discounted to a thousandth
-                value = backup(value, penalty, discount).max(axis=0)
-            policy = backup(value, penalty, discount).argmax(axis=0)
+            policy = discounted_values(backup, n_states, penalty, discount).argmax(axis=0)
         value = np.zeros(n_states)
         for _ in range(horizon):
             q = backup(value, penalty)
             value = np.take_along_axis(q, policy[None], axis=0)[0] if discount else q.max(axis=0)
         optima.append(value.mean())
     return optima
+
+
+def two_pairs(penalties, size=7, num_envs=2000):
+    """Mean return, 4 predators and 2 prey on 7x7, where each pair hunts a prey of its own.
+
+    No optimum, but what a policy found by other means gets: a pair does what is best for 2 predators and 1 prey, less
+    the penalty that it has to expect from the other prey in this step.
+    """
+    index, backup = predator_prey_game(size)
+    cells = np.stack(np.divmod(np.arange(size**2), size), axis=1)  # [n_cells, 2]
+    reached = np.clip(cells[:, None] + envs.MOVES, 0, size - 1) @ [size, 1]  # [n_cells, 5]: after each action
+    near = np.abs(cells[:, None] - cells).sum(axis=2) == 1  # [n_cells, n_cells]
+    touches = near[:, reached].mean(axis=2)[reached]  # [n_cells, 5, n_cells]: probability, predator's action, prey
+    returns = []
+    for penalty in penalties:
+        q = discounted_values(backup, index.max() + 1, penalty, 0.9)  # [25, S]
+        env = envs.make("predator_prey", num_envs, 0, penalty=penalty, n_predators=4, n_prey=2, grid_size=size)
+        total = 0
+        for _ in range(env.episode_limit):
+            *hunters, prey, other = (env.positions @ [size, 1]).T  # [E] each
+            actions = []
+            for (a, b), own, spared in ((hunters[:2], prey, other), (hunters[2:], other, prey)):
+                risk = touches[a, :, spared][:, :, None] + touches[b, :, spared][:, None]  # [E, 5, 5]
+                best = (q[:, index[a, b, own]].T - penalty * risk.reshape(-1, 25)).argmax(axis=1)
+                actions += divmod(best, 5)
+            total += env.step(np.stack(actions, axis=1))[2].mean(dtype=float)
+        returns.append(total)
+    return returns
 
 
 def gaussian_squeeze(n_domains, draws=1_000_000):
@@ -72,9 +106,26 @@ def gaussian_squeeze(n_domains, draws=1_000_000):
     return best_up_to[np.floor(10 * s.sum(axis=1) / x[1]).astype(int)].mean()
 
 
+def random_play(name, num_envs=10_000, **options):
+    """Mean return of uniform random actions, where all episodes have the same length."""
+    env, rng = envs.make(name, num_envs, 0, **options), np.random.default_rng(1)
+    env.reset()
+    actions = rng.integers(env.n_actions, size=(env.episode_limit, num_envs, env.n_agents))
+    return sum(env.step(chosen)[2].mean(dtype=float) for chosen in actions)
+
+
 if __name__ == "__main__":
     penalties = (0.5, 1.0, 1.5)
     for penalty, optimum, discounted in zip(penalties, predator_prey(penalties), predator_prey(penalties, 0.9)):
-        print(f"predator_prey, P = {penalty}: {optimum:.2f}; best for discount 0.9: {discounted:.2f}")
+        random = random_play("predator_prey", penalty=penalty)
+        print(
+            f"predator_prey, P = {penalty}: {optimum:.2f}; best for discount 0.9: {discounted:.2f}; random {random:.2f}"
+        )
+    for penalty, pairs in zip(penalties, two_pairs(penalties)):
+        random = random_play("predator_prey", penalty=penalty, n_predators=4, n_prey=2, grid_size=7)
+        print(f"predator_prey, 4 predators, 2 prey, 7x7, P = {penalty}: two pairs {pairs:.2f}; random {random:.2f}")
     for n_domains in (1, 2):
-        print(f"gaussian_squeeze, K = {n_domains}: {gaussian_squeeze(n_domains):.2f}")
+        random = random_play("gaussian_squeeze", 1_000_000, n_domains=n_domains)
+        print(f"gaussian_squeeze, K = {n_domains}: {gaussian_squeeze(n_domains):.2f}; random {random:.2f}")
+    for name in ("matrix_game", "two_step_game"):
+        print(f"{name}: random {random_play(name, 1_000_000):.2f}")

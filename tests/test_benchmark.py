@@ -1,9 +1,21 @@
-"""What the benchmarks compute, against the published figures."""
+"""What the benchmarks compute, against the published figures; what becomes of runs that fail, and of broken results."""
 
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import optimum, speed
+from benchmark import curves, optimum, runner, speed, suites, wandb_report
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_optimum_of_predator_prey():
@@ -33,3 +45,265 @@ def test_flops_of_an_update_are_those_that_torch_counts(algorithm, game, referen
         script.compute_loss(workload.networks, workload.targets, batch, args)[0].backward()
     # the first step of a GRU has nothing to pass back
     assert speed.flops(algorithm, args, env) == pytest.approx(counter.get_total_flops(), rel=0.002)
+
+
+def test_suites_name_the_optimum_and_the_return_of_random_play():
+    known = {name: optimum.predator_prey([float(name[-3:])])[0] for name in suites.GAMES if "2v1" in name}
+    known |= {f"gaussian_squeeze_{k}": optimum.gaussian_squeeze(k, draws=300_000) for k in (1, 2)}
+    for name, best in known.items():
+        assert suites.GAMES[name].optimum == pytest.approx(best, abs=0.02)
+    for game in suites.GAMES.values():
+        args = runner.arguments(f"vdn.py {game.arguments}")
+        env, num_envs = args["env"], 3000 if args["env"] == "predator_prey" else 300_000
+        assert game.random == pytest.approx(optimum.random_play(env, num_envs, **args.get(env, {})), abs=0.6)
+
+
+@pytest.mark.parametrize("suite", suites.SUITES)
+def test_commands_of_a_suite_parse_and_differ(suite):
+    jobs = suites.jobs(suite)
+    assert len({job.name for job in jobs}) == len({job.command for job in jobs}) == len(jobs)
+    for job in jobs:
+        args = runner.arguments(job.command)
+        assert args["seed"] == job.seed and (args["total_timesteps"] <= 800) == (suite == "smoke")
+
+
+def test_a_suite_can_be_cut_down():
+    assert len(suites.jobs("paper")) == 5 * (5 * 7 + 3 * 2)
+    assert len(suites.jobs("paper", seeds=1)) == 5 * 9
+    only = suites.jobs("paper", ["qtran", "predator_prey"], seeds=2)
+    assert {job.algo for job in only} == {"qtran-base", "qtran-alt"} and len(only) == 2 * 5 * 2
+    assert [job.name for job in suites.jobs("paper", ["matrix_game__vdn__3"])] == ["matrix_game__vdn__3"]
+    for wrong in (dict(suite="papers"), dict(suite="paper", only=["qtrain"]), dict(suite="paper", seeds=0)):
+        with pytest.raises(ValueError, match=f"--{list(wrong)[-1]}"):
+            suites.jobs(**wrong)
+
+
+def test_interquartile_mean_and_its_interval():
+    assert curves.iqm(np.array([5.0, 1.0, 100.0, 2.0, 3.0])) == pytest.approx((2 + 3 + 5) / 3)
+    assert curves.iqm(np.array([[1.0, 3.0]])) == [2.0]
+    assert list(curves.interval(np.full(5, 7.0))) == [7, 7]
+    # means of two draws from {0, 1}: 0, 1/2, 1 with probability 1/4, 1/2, 1/4
+    assert list(curves.interval(np.array([0.0, 1.0]))) == [0, 1]
+    many = np.random.default_rng(0).normal(size=400)
+    low, high = curves.interval(many)
+    assert low < curves.iqm(many) < high and 0.1 < high - low < 0.4  # 2 x 1.96 x 1.1 / sqrt(400) is about 0.2
+
+
+def test_table_of_known_curves():
+    def run(*returns):
+        returns = np.array(returns)
+        return {"eval/return_mean": returns, "charts/seconds": 10.0 * np.arange(1, 4), "charts/SPS": 0 * returns + 100}
+
+    game = suites.Game("A game", "--env a_game", optimum=10, random=0, paper="Nothing.")
+    text = curves.table(game, {"vdn": {1: run(0, 1, 2)}, "qtran-alt": {1: run(1, 9, 8), 2: run(9, 8, 10)}})
+    assert text.splitlines() == [
+        "| algorithm | final return, IQM | 95 % interval | by seed | of 10 | seconds to 90% of it | seconds in all "
+        "| steps/s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| `vdn` | 2.00 | one seed | 2.0 | 20% | - | 30 | 100 |",
+        "| `qtran-alt` | 9.00 | 8.00 to 10.00 | 8.0 / 10.0 | 90% | 20 / 10 | 30 | 100 |",
+    ]
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The folder of a run that is finished, and its command."""
+    config = runner.arguments("vdn.py --env two_step_game --total-timesteps 400")
+    (tmp_path / "config.json").write_text(json.dumps({"algo": "vdn", **config}))
+    (tmp_path / "metrics.csv").write_text("global_step,eval/return_mean\n200,6.5\n400,7.0\n")
+    (tmp_path / "exit.json").write_text('{"exit_code": 0, "seconds": 1.0}')
+    return tmp_path, "vdn.py --env two_step_game --total-timesteps 400"
+
+
+def test_a_finished_run(finished):
+    assert runner.problem(*finished) is None
+
+
+@pytest.mark.parametrize(
+    "name, text, problem",
+    [
+        ("exit.json", None, "no exit record"),
+        ("exit.json", "", "no exit record"),
+        ("exit.json", '{"exit_code": 1, "seconds": 1.0}', "exit code 1"),
+        ("exit.json", '{"exit_code": -9, "seconds": 1.0}', "exit code -9"),
+        ("config.json", '{"algo": "vd', "config.json is not whole"),
+        ("metrics.csv", None, "no metrics.csv"),
+        ("metrics.csv", "", "no lines"),
+        ("metrics.csv", "global_step,eval/return_mean\n", "no lines"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n", "step 200 of 400"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n400\n", "not whole"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,\n400,7.0\n", "not whole"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n400,7", "breaks off"),
+    ],
+)
+def test_an_unfinished_run(finished, name, text, problem):
+    folder, command = finished
+    (folder / name).unlink()
+    if text is not None:
+        (folder / name).write_text(text)
+    assert problem in runner.problem(folder, command)
+
+
+def test_a_run_with_other_arguments_is_not_the_one_that_is_wanted(finished):
+    folder, command = finished
+    assert "gamma 0.99" in runner.problem(folder, f"{command} --gamma 0.5")
+    assert runner.problem(folder / "none", command) == "not run"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the project without its results."""
+    for name in ("envs.py", *{script.split()[0] for script in suites.SCRIPTS.values()}):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "benchmark", tmp_path / "benchmark", ignore=shutil.ignore_patterns("results", "figures"))
+    return tmp_path
+
+
+def benchmark(project, *argv, env=None):
+    command = [sys.executable, "-m", "benchmark", *argv]
+    return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
+
+
+ONLY = ["--suite", "smoke", "--only", "two_step", "vdn", "iql"]
+
+
+def test_run_and_report(project):
+    done = benchmark(project, "run", *ONLY)
+    assert done.returncode == 0, done.stderr
+    assert "2 done, 0 running, 0 failed, 0 waiting" in done.stdout
+    assert "2 of 2 runs are finished" in benchmark(project, "status", *ONLY).stdout
+    kept = project / "benchmark/results/smoke/two_step_game__vdn__1"
+    assert sorted(path.name for path in kept.iterdir()) == ["config.json", "exit.json", "log.txt", "metrics.csv"]
+    assert str(project) not in "".join(path.read_text() for path in kept.iterdir())
+
+    done = benchmark(project, "report", "--suite", "smoke")
+    assert done.returncode == 0, done.stderr
+    text = (kept.parent / "README.md").read_text()
+    final = curves.curve(kept)["eval/return_mean"][-1]
+    assert f"| `vdn` | {final:.2f} | one seed | {final:.1f} |" in text and "### Two-step game" in text
+    assert (kept.parent / "figures/two_step_game.png").stat().st_size > 10_000
+
+    whole = (kept / "metrics.csv").read_text()
+    for folder in (kept, project / "runs/smoke/two_step_game__vdn__1"):
+        (folder / "metrics.csv").write_text(whole[:-20])
+    for argv in (["report", "--suite", "smoke"], ["status", *ONLY]):
+        done = benchmark(project, *argv)
+        assert done.returncode == 1 and "two_step_game__vdn__1: metrics.csv" in done.stderr
+    assert "`vdn`" not in (kept.parent / "README.md").read_text()
+    done = benchmark(project, "run", *ONLY)
+    assert done.returncode == 0 and "2 runs, 1 of them finished before" in done.stdout
+    assert runner.last_step(kept) == 800
+
+
+def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
+    script = (project / "iql.py").read_text()
+    (project / "iql.py").write_text(script.replace("    replay = Replay(capacity)\n", "    raise OSError('no more')\n"))
+    done = benchmark(project, "run", *ONLY)
+    assert done.returncode == 1
+    assert "two_step_game__iql__1: exit code 1" in done.stderr and "OSError: no more" in done.stderr
+    assert "1 runs failed" in done.stderr and "vdn" not in done.stderr
+    assert [path.name for path in (project / "benchmark/results/smoke").iterdir()] == ["two_step_game__vdn__1"]
+    assert benchmark(project, "status", *ONLY).returncode == 1
+
+    (project / "iql.py").write_text(script)
+    done = benchmark(project, "run", *ONLY)
+    assert done.returncode == 0 and "2 runs, 1 of them finished before" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_benchmark_stops_its_runs_and_goes_on_later(project, number):
+    suite = (project / "benchmark/suites.py").read_text()
+    (project / "benchmark/suites.py").write_text(suite.replace("--total-timesteps 800", "--total-timesteps 1e6"))
+    command = [sys.executable, "-m", "benchmark", "run", *ONLY]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while len(list(project.glob("runs/smoke/*/runs/*/metrics.csv"))) < 2:
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "Traceback" not in stderr
+    for algo in ("iql", "vdn"):  # the scripts ended by themselves, and nothing is taken for finished
+        folder = project / f"runs/smoke/two_step_game__{algo}__1"
+        assert json.loads((folder / "exit.json").read_text())["exit_code"] == 128 + signal.SIGTERM
+        assert "stopped at step" in (folder / "log.txt").read_text()
+    assert not (project / "benchmark/results").exists()
+
+    (project / "benchmark/suites.py").write_text(suite)
+    assert benchmark(project, "run", *ONLY).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "argv, told",
+    [
+        (["run", "--suite", "papers"], "papers"),
+        (["run", "--only", "qtrain"], "--only qtrain"),
+        (["run", "--workers", "0"], "--workers must be at least 1, got 0"),
+        (["run", "--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["status", "--seeds", "0"], "--seeds must be at least 1, got 0"),
+    ],
+)
+def test_mistakes_in_the_arguments(project, argv, told):
+    done = benchmark(project, *argv)
+    assert done.returncode == 2 and told in done.stderr and not (project / "runs").exists()
+
+
+def test_a_dry_run_prints_the_commands_and_finds_mistakes(project):
+    done = benchmark(project, "run", "--suite", "smoke", "--dry-run")
+    assert done.returncode == 0 and done.stdout.count("run       python ") == 45 and not (project / "runs").exists()
+    suite = (project / "benchmark/suites.py").read_text()
+    (project / "benchmark/suites.py").write_text(suite.replace("--num-envs 4", "--num-env 4"))
+    done = benchmark(project, "run", "--suite", "smoke")
+    assert done.returncode == 2 and "--num-env" in done.stderr and not (project / "runs").exists()
+
+
+def test_wandb_report_has_a_section_for_each_game_and_metrics_that_are_logged():
+    report = wandb_report.report("somebody", "a-project", "paper")
+    spec = json.loads(report._to_model().spec.model_dump_json(by_alias=True))
+    titles = [block["children"][0]["text"] for block in spec["blocks"] if block["type"] == "heading"]
+    assert titles == [game.title for game in suites.GAMES.values()]
+    grids = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
+    logged = [set(curves.curve(log.parent)) for log in (ROOT / "benchmark/results").glob("**/metrics.csv")]
+    for name, grid in zip(suites.GAMES, grids, strict=True):
+        (runs,) = grid["runSets"]
+        assert f'"paper__{name}"' in json.dumps(runs["filters"]) and "config:algo" in json.dumps(runs["grouping"])
+        panels = [panel["config"] for panel in grid["panelBankSectionConfig"]["panels"]]
+        assert [panel["xAxis"] for panel in panels] == ["global_step"] * len(wandb_report.PANELS)
+        assert {panel["groupAgg"] for panel in panels} == {"mean"}
+        assert {panel["groupArea"] for panel in panels} == {"stderr"}
+        metrics = {metric for panel in panels for metric in panel["metrics"]}
+        assert all(metrics <= names for names in logged) and logged
+
+
+def test_wandb_without_an_account_says_so(project):
+    env = {name: value for name, value in os.environ.items() if name != "WANDB_API_KEY"} | {"HOME": str(project)}
+    done = benchmark(project, "wandb", "--entity", "somebody", env=env)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "wandb login" in done.stderr
+
+
+@pytest.fixture
+def slurm(tmp_path_factory):
+    """A Slurm of one node; the environment in which its commands find it."""
+    if not all(map(shutil.which, ("sbatch", "slurmctld", "slurmd", "munged"))):
+        pytest.skip("no Slurm on this machine (Debian: slurm-wlm and munge)")
+    folder = tmp_path_factory.mktemp("slurm")
+    start = [Path(__file__).parent / "slurm.sh", folder]
+    done = subprocess.run(["bash", *start], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+    for name in ("slurmd", "slurmctld", "munged"):
+        os.kill(int((folder / f"{name}.pid").read_text()), signal.SIGTERM)
+
+
+def test_slurm(project, slurm):
+    script = project / "iql.py"
+    script.write_text(script.read_text().replace("    replay = Replay(capacity)\n", "    raise OSError('no more')\n"))
+    done = benchmark(project, "run", "--slurm", *ONLY, env=slurm)
+    assert done.returncode == 0 and "submitted as job " in done.stdout, done.stderr
+    while "no exit record" in (done := benchmark(project, "status", *ONLY)).stderr or "not run" in done.stderr:
+        time.sleep(1)
+    assert done.returncode == 1 and "1 of 2 runs are finished" in done.stdout
+    assert "two_step_game__iql__1: exit code 1" in done.stderr and "OSError: no more" in done.stderr
+
+
+def test_slurm_needs_sbatch(project):
+    done = benchmark(project, "run", "--slurm", *ONLY, env={**os.environ, "PATH": "/nowhere"})
+    assert done.returncode == 1 and "sbatch" in done.stderr and done.stderr.count("\n") == 1

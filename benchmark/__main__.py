@@ -1,0 +1,123 @@
+"""The benchmark: run the scripts, and make tables, figures and a W&B report of what they logged."""
+
+import signal
+import sys
+from typing import Literal
+
+import tyro
+
+from benchmark import cluster, curves, runner, suites, wandb_report
+
+Suite = Literal[tuple(suites.SUITES)]
+
+
+def stop(message, code=2):
+    print(f"benchmark: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def chosen(suite, only, seeds):
+    try:
+        return suites.jobs(suite, only, seeds)
+    except ValueError as error:
+        stop(error)
+
+
+def stop_if_any(unfinished):
+    for job, missing in unfinished.items():
+        print(f"\n{job.name}: {missing}\n$ python {job.command}", *runner.log_end(job), sep="\n    ", file=sys.stderr)
+    if unfinished:
+        stop(f"{len(unfinished)} runs failed or are incomplete", code=1)
+
+
+def run(
+    suite: Suite = "paper",
+    only: tuple[str, ...] = (),
+    seeds: int | None = None,
+    workers: int = 2,
+    dry_run: bool = False,
+    slurm: bool = False,
+):
+    """Run what is not finished of a suite. Exit code 1 if any of it failed.
+
+    Args:
+        suite: which, see benchmark/suites.py
+        only: parts of names of games or algorithms (both must fit where both are given), or whole names of runs
+        seeds: 1 to this number, instead of what the suite says
+        workers: runs at a time, each of one thread
+        dry_run: print the commands, after reading their arguments as the scripts will
+        slurm: submit the runs to Slurm as an array of jobs; `status` says how they ended
+    """
+    jobs = chosen(suite, only, seeds)
+    if workers < 1:
+        stop(f"--workers must be at least 1, got {workers}")
+    for job in jobs:
+        runner.arguments(job.command)  # a mistake in the suite ends with exit code 2, before any is run
+    if dry_run:
+        for job in jobs:
+            print("run     " if runner.unfinished(job) else "finished", f"python {job.command}", sep="  ")
+    elif slurm:
+        try:
+            job_id = cluster.submit(jobs, workers)
+        except RuntimeError as error:
+            stop(error, code=1)
+        print(f"submitted as job {job_id}; see `status`" if job_id else "all runs are finished")
+    else:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        try:
+            stop_if_any(runner.run(jobs, workers))
+        except KeyboardInterrupt:
+            stop("interrupted; what is finished is kept, the rest will be run again", code=130)
+
+
+def status(suite: Suite = "paper", only: tuple[str, ...] = (), seeds: int | None = None):
+    """Say which runs of a suite are not finished, and why. Exit code 1 if there are any.
+
+    Args:
+        suite: as of `run`
+        only: as of `run`
+        seeds: as of `run`
+    """
+    missing = {job: runner.unfinished(job) for job in chosen(suite, only, seeds)}
+    print(f"{list(missing.values()).count(None)} of {len(missing)} runs are finished")
+    stop_if_any({job: why for job, why in missing.items() if why})
+
+
+def report(suite: Suite = "paper"):
+    """Make the tables and figures of a suite from its raw curves. Exit code 1 if a curve there is not whole.
+
+    Args:
+        suite: as of `run`. That of "paper" goes into benchmark/README.md and benchmark/figures/, others to
+            benchmark/results/<suite>/
+    """
+    broken = curves.write(suite)
+    for name, why in broken.items():
+        print(f"left out {name}: {why}", file=sys.stderr)
+    if broken:
+        stop(f"{len(broken)} runs of {suite} are not whole", code=1)
+
+
+def wandb(entity: str, project: str = "value-factorisation", suite: Suite = "paper"):
+    """Upload the finished runs of a suite that were made here, and save a W&B report of them. Needs `wandb login`.
+
+    Args:
+        entity: the W&B user or team
+        project: the W&B project
+        suite: as of `run`
+    """
+    import wandb as client
+
+    report = wandb_report.report(entity, project, suite)
+    if not client.login(prompt=False):
+        stop("no W&B account is known here: first run `wandb login`", code=1)
+    try:
+        n_runs = wandb_report.sync([job for job in suites.jobs(suite) if not runner.unfinished(job)], entity, project)
+        report.save()
+    except (RuntimeError, client.Error) as error:
+        stop(error, code=1)
+    print(f"{n_runs} runs uploaded; the report: {report.url}")
+
+
+if __name__ == "__main__":
+    commands = {"run": run, "status": status, "report": report, "wandb": wandb}
+    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m benchmark", description=__doc__)

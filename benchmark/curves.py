@@ -1,0 +1,147 @@
+"""Tables and figures of a suite from its raw curves, those of finished runs in benchmark/results/<suite>/."""
+
+import csv
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+from benchmark import runner, suites  # noqa: E402
+
+# The same in all figures; in greyscale, lines differ in lightness and dashes.
+STYLES = {
+    "iql": ("#999999", ":"),
+    "vdn": ("#4477aa", "--"),
+    "qmix": ("#ccaa22", "-."),
+    "qtran-base": ("#228833", (0, (5, 1, 1, 1, 1, 1))),
+    "qtran-alt": ("#aa2244", "-"),
+}
+
+
+def iqm(values):
+    """Interquartile mean over the last axis: without the lowest and the highest quarter (rounded down) of it."""
+    cut = values.shape[-1] // 4
+    return np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut].mean(axis=-1)
+
+
+def interval(values, resamples=5000):
+    """95 % percentile bootstrap interval of the IQM over the last axis, the seeds: (low, high)."""
+    n = values.shape[-1]
+    chosen = np.random.default_rng(0).integers(n, size=(resamples, n))
+    return np.percentile(iqm(values[..., chosen]), [2.5, 97.5], axis=-1)
+
+
+def curve(folder):
+    """Columns of metrics.csv, name -> [evaluations]."""
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def read(suite):
+    """{game: {algorithm: {seed: folder}}} of what is finished, and {run: what is wrong} of what is there but is not."""
+    folders = sorted((runner.RESULTS / suite).glob("*__*__*"))
+    seeds = [int(folder.name.split("__")[2]) for folder in folders]
+    games, broken = defaultdict(lambda: defaultdict(dict)), {folder.name: "not in the suite" for folder in folders}
+    for job in suites.jobs(suite, seeds=max(seeds, default=1)):
+        folder = runner.kept(job)
+        if folder in folders:
+            broken[job.name] = runner.problem(folder, job.command)
+            if not broken[job.name]:
+                del broken[job.name]
+                games[job.game][job.algo][job.seed] = folder
+    return games, broken
+
+
+def table(game, algos):
+    """Markdown: a line for each algorithm. algos: {algorithm: {seed: columns of metrics.csv}}."""
+    known = game.optimum is not None
+    header = ["algorithm", "final return, IQM", "95 % interval", "by seed"]
+    header += [f"of {game.optimum}", f"seconds to {game.solved:.0%} of it"] if known else []
+    rows = [[*header, "seconds in all", "steps/s"], ["---"] * (len(header) + 2)]
+    for algo, curves in algos.items():
+        final = np.array([curve["eval/return_mean"][-1] for curve in curves.values()])
+        row = [f"`{algo}`", f"{iqm(final):.2f}"]
+        row.append("{:.2f} to {:.2f}".format(*interval(final)) if len(final) > 1 else "one seed")
+        row.append(" / ".join(f"{value:.1f}" for value in final) if len(final) < 10 else f"{len(final)} seeds")
+        if known:
+            solved = [
+                curve["charts/seconds"][curve["eval/return_mean"] >= game.solved * game.optimum]
+                for curve in curves.values()
+            ]
+            row.append(f"{iqm(final) / game.optimum:.0%}")
+            row.append(" / ".join(f"{seconds[0]:.0f}" if len(seconds) else "-" for seconds in solved))
+        row.append(f"{np.median([curve['charts/seconds'][-1] for curve in curves.values()]):.0f}")
+        row.append(f"{np.median([curve['charts/SPS'][-1] for curve in curves.values()]):,.0f}")
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def figure(game, algos, path):
+    """IQM of the evaluations over steps, the interval as a band, the optimum and random play as lines."""
+    fig, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    others = iter(plt.cm.tab10.colors)
+    for algo, curves in algos.items():
+        steps = min((curve["global_step"] for curve in curves.values()), key=len)
+        returns = [np.interp(steps, curve["global_step"], curve["eval/return_mean"]) for curve in curves.values()]
+        returns = np.stack(returns, axis=-1)  # [evaluations, seeds]
+        colour, dashes = STYLES.get(algo) or (next(others), "-")
+        label = f"{algo} ({len(curves)} seed{'s' * (len(curves) > 1)})"
+        axes.plot(steps, iqm(returns), color=colour, linestyle=dashes, label=label)
+        if len(curves) > 1:
+            axes.fill_between(steps, *interval(returns), color=colour, alpha=0.2, linewidth=0)
+    if game.optimum is not None:
+        axes.axhline(game.optimum, color="black", linewidth=1, label=f"optimum {game.optimum}")
+    if game.found is not None:
+        axes.axhline(game.found, color="black", linewidth=1, linestyle="--", label=f"two pairs {game.found}")
+    axes.axhline(game.random, color="black", linewidth=1, linestyle=(0, (1, 3)), label=f"random play {game.random}")
+    axes.set(title=game.title, xlabel="environment steps", ylabel="return of 32 greedy episodes")
+    fig.legend(loc="outside right upper", fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=120)
+    plt.close(fig)
+
+
+def made_with(folders):
+    """Which commit and versions the runs are of."""
+    configs = [json.loads((folder / "config.json").read_text()) for folder in folders]
+    commits = sorted({(config["git_commit"] or "unknown")[:12] for config in configs})
+    versions = sorted({", ".join(f"{k} {v}" for k, v in config["versions"].items()) for config in configs})
+    return f"Commit {', '.join(commits)}; {'; '.join(versions)}."
+
+
+def write(suite):
+    """Write the tables between the markers of benchmark/README.md, or of the suite's own README.md, and the figures.
+
+    Returns {run: what is wrong} of results that are not whole: they are in no table.
+    """
+    games, broken = read(suite)
+    own = runner.RESULTS / suite / "README.md"
+    readme = runner.ROOT / "benchmark" / "README.md" if suite == "paper" else own
+    figures = readme.parent / "figures"
+    parts = []
+    for name, folders in games.items():
+        game = suites.GAMES[name]
+        algos = {algo: {seed: curve(folder) for seed, folder in runs.items()} for algo, runs in folders.items()}
+        figure(game, algos, figures / f"{name}.png")
+        found = "" if game.found is None else f" Two pairs that each hunt one prey by plan: {game.found}."
+        used = made_with([folder for runs in folders.values() for folder in runs.values()])
+        parts.append(
+            f"### {game.title}\n\n`{game.arguments}`. Random play: {game.random}.{found} {game.paper}\n\n"
+            f"{table(game, algos)}\n\n![{game.title}](figures/{name}.png)\n\n{used}"
+        )
+    begin, end = "<!-- report: begin -->", "<!-- report: end -->"
+    text = readme.read_text() if readme.exists() else f"# Suite {suite}\n\n{begin}\n{end}\n"
+    before, rest = text.split(begin)
+    text = "\n\n".join([before + begin, *parts, end + rest.split(end)[1]])
+    readme.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(f"{readme}.new")
+    new.write_text(text)
+    os.replace(new, readme)
+    return broken

@@ -1,0 +1,192 @@
+"""Run the jobs of a suite, and know which are finished.
+
+Each runs in a folder of its own, runs/<suite>/<name>/, as a user would start it there. What is kept of a finished one
+is copied to benchmark/results/<suite>/<name>/: metrics.csv and config.json of the script, log.txt, what it printed, and
+exit.json, written when it has ended. Nothing is copied of one that failed.
+"""
+
+import csv
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS, RESULTS = ROOT / "runs", ROOT / "benchmark" / "results"
+KEPT = ["metrics.csv", "config.json", "log.txt", "exit.json"]
+sys.path.insert(0, str(ROOT))
+
+
+def work(job):
+    return RUNS / job.suite / job.name
+
+
+def kept(job):
+    return RESULTS / job.suite / job.name
+
+
+@cache
+def arguments(command):
+    """What the script makes of the command line, as in config.json. A mistake is said on stderr: SystemExit."""
+    script, *argv = command.split()
+    before, sys.argv = sys.argv, [script, *argv]
+    try:
+        return json.loads(json.dumps(asdict(importlib.import_module(Path(script).stem).parse())))
+    finally:
+        sys.argv = before
+
+
+def last_step(folder):
+    """global_step of the last line of metrics.csv; ValueError if there is none, or a line is not whole."""
+    try:
+        text = (folder / "metrics.csv").read_text()
+    except FileNotFoundError:
+        raise ValueError("no metrics.csv") from None
+    header, *rows = csv.reader(text.splitlines()) if text else [[]]
+    if not rows:
+        raise ValueError("metrics.csv has no lines")
+    try:
+        values = [dict(zip(header, map(float, row), strict=True)) for row in rows]
+    except ValueError:
+        raise ValueError("metrics.csv has a line that is not whole") from None
+    if not text.endswith("\n"):
+        raise ValueError("metrics.csv breaks off in its last line")
+    return int(values[-1]["global_step"])
+
+
+def problem(folder, command=None):
+    """What keeps a run from being finished; None if it is. With a command, it also has to be a run of that."""
+    if not folder.exists():
+        return "not run"
+    try:
+        exit_code = json.loads((folder / "exit.json").read_text())["exit_code"]
+    except (OSError, ValueError, KeyError):
+        return "no exit record: still running, or killed"
+    if exit_code != 0:
+        return f"exit code {exit_code}"
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return "config.json is not whole"
+    try:
+        step = last_step(folder)
+    except ValueError as error:
+        return str(error)
+    if step < config["total_timesteps"]:
+        return f"metrics.csv ends at step {step:,} of {config['total_timesteps']:,}"
+    other = [name for name, value in arguments(command).items() if config.get(name) != value] if command else []
+    if other:
+        return f"kept with other arguments: {', '.join(f'{name} {config.get(name)}' for name in other)}"
+    return None
+
+
+def keep(job):
+    """Copy what is to be kept of a finished run, all of it or nothing."""
+    new = kept(job).with_name(f".{job.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for name in KEPT:
+        shutil.copy(work(job) / name, new / name)
+    shutil.rmtree(kept(job), ignore_errors=True)
+    new.rename(kept(job))
+
+
+def unfinished(job):
+    """What keeps a job from being finished, None if its result is there. One that ended since is first kept."""
+    missing = problem(kept(job), job.command)
+    if missing and work(job).exists():
+        missing = problem(work(job), job.command)
+        if not missing:
+            keep(job)
+    return missing
+
+
+def start(job):
+    folder = work(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in set(KEPT) - {"log.txt"}:
+        (folder / name).unlink(missing_ok=True)
+    script, *argv = job.command.split()
+    command = [sys.executable, os.path.relpath(ROOT / script, folder), *argv]
+    with open(folder / "log.txt", "a") as log:
+        print(f"\n$ python {' '.join(command[1:])}  # {datetime.now():%Y-%m-%d %H:%M:%S}", file=log, flush=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_RUN_GROUP": f"{job.suite}__{job.game}"}
+        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+
+def end(job, exit_code, seconds):
+    """Note how a run ended, last of all its exit code, and keep it if it is finished. Returns as `unfinished`."""
+    folder = work(job)
+    newest = max((folder / "runs").glob("*"), default=folder, key=lambda run: run.name.split("__")[-1])
+    for name in ("metrics.csv", "config.json"):
+        if newest != folder and (newest / name).exists():
+            shutil.copy(newest / name, folder / name)
+    (folder / "exit.json").write_text(json.dumps({"exit_code": exit_code, "seconds": round(seconds, 1)}) + "\n")
+    return unfinished(job)
+
+
+def steps(job):
+    """Steps that a run has made so far."""
+    newest = max((work(job) / "runs").glob("*"), default=work(job), key=lambda run: run.name.split("__")[-1])
+    try:
+        return last_step(newest)
+    except ValueError:
+        return 0
+
+
+def run(jobs, workers):
+    """Run what is not finished. Returns {job: what keeps it from being finished}; Ctrl-C ends the children first."""
+    todo = [job for job in jobs if unfinished(job)]
+    total = sum(arguments(job.command)["total_timesteps"] for job in todo)
+    print(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them finished before", flush=True)
+    begun = said = time.monotonic()
+    queue, running, failed, made = list(todo), {}, {}, 0
+    try:
+        while queue or running:
+            while queue and len(running) < workers:
+                job = queue.pop(0)
+                running[job] = start(job), time.monotonic()
+            time.sleep(0.1)
+            for job, (child, since) in list(running.items()):
+                if child.poll() is not None:
+                    del running[job]
+                    made += arguments(job.command)["total_timesteps"]
+                    missing = end(job, child.returncode, time.monotonic() - since)
+                    if missing:
+                        failed[job] = missing
+                    seconds = time.monotonic() - since
+                    print(f"{job.name}: {missing or 'finished'} after {timedelta(seconds=round(seconds))}", flush=True)
+            if time.monotonic() - said > 10 or not (queue or running):
+                said = time.monotonic()
+                now = made + sum(map(steps, running))
+                left = timedelta(seconds=round((said - begun) * (total / now - 1))) if now else "?"
+                done = len(todo) - len(queue) - len(running) - len(failed)
+                print(
+                    f"{done} done, {len(running)} running, {len(failed)} failed, {len(queue)} waiting, {left} left",
+                    flush=True,
+                )
+    finally:
+        for child, _ in running.values():
+            child.terminate()
+        for job, (child, since) in running.items():
+            try:
+                child.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            end(job, child.returncode, time.monotonic() - since)
+    return failed
+
+
+def log_end(job, lines=5):
+    try:
+        return (work(job) / "log.txt").read_text().rstrip().splitlines()[-lines:]
+    except FileNotFoundError:
+        return []

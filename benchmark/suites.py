@@ -1,0 +1,123 @@
+"""What is run: every suite is a list of rows, one for a game; a row says which scripts, with which arguments and seeds.
+
+A run has the name <game>__<algorithm>__<seed>. What is kept of it lies in benchmark/results/<suite>/<name>/.
+"""
+
+from typing import NamedTuple
+
+SCRIPTS = {
+    "iql": "iql.py",
+    "vdn": "vdn.py",
+    "qmix": "qmix.py",
+    "qtran-base": "qtran.py --variant base",
+    "qtran-alt": "qtran.py --variant alt",
+}
+
+
+class Game(NamedTuple):
+    title: str
+    arguments: str  # for every script
+    optimum: float | None  # best expected return, benchmark/optimum.py; None where it is not known
+    random: float  # expected return of random play, ditto
+    paper: str  # what the paper says of it
+    solved: float = 0.9  # the share of the optimum whose time is told
+    found: float | None = None  # where the optimum is not known: what a policy found otherwise gets, ditto
+
+
+HUNT = "--env predator_prey --predator-prey.penalty"
+LARGE = "--predator-prey.n-predators 4 --predator-prey.n-prey 2 --predator-prey.grid-size 7"
+LONG = "--total-timesteps 2e6"
+SMALL_TITLE, LARGE_TITLE = "Predator-prey, 2 predators, 1 prey, P =", "Predator-prey, 4 predators, 2 prey, P ="
+TABLE_1 = "Table 1 of Son et al. 2019: QTRAN finds the 8, VDN and QMIX do not."
+TWO_STEP = "Section 5 of Rashid et al. 2018: QMIX gets 8, VDN 7."
+SQUEEZE = "Son et al. 2019, section 5.2: QTRAN gets furthest, by the most in the game with two domains."
+HUNTING = "Son et al. 2019, section 5.3: QTRAN does best, and by the more the higher P is."
+GAMES = {
+    "matrix_game": Game("Matrix game", "--env matrix_game", 8, -4.44, TABLE_1),
+    "two_step_game": Game("Two-step game", "--env two_step_game", 8, 4.75, TWO_STEP),
+    "gaussian_squeeze_1": Game("Gaussian squeeze, K = 1", "--env gaussian_squeeze", 7.24, 0.28, SQUEEZE),
+    "gaussian_squeeze_2": Game(
+        "Gaussian squeeze, K = 2", "--env gaussian_squeeze --gaussian-squeeze.n-domains 2", 7.66, 2.40, SQUEEZE
+    ),
+    "predator_prey_2v1_0.5": Game(f"{SMALL_TITLE} 0.5", f"{HUNT} 0.5", 28.89, -11.45, HUNTING),
+    "predator_prey_2v1_1.0": Game(f"{SMALL_TITLE} 1.0", f"{HUNT} 1.0 {LONG}", 25.74, -23.97, HUNTING),
+    "predator_prey_2v1_1.5": Game(f"{SMALL_TITLE} 1.5", f"{HUNT} 1.5 {LONG}", 23.77, -36.49, HUNTING, solved=0.8),
+    "predator_prey_4v2_0.5": Game(
+        f"{LARGE_TITLE} 0.5", f"{HUNT} 0.5 {LARGE} {LONG}", None, -20.69, HUNTING, found=24.21
+    ),
+    "predator_prey_4v2_1.5": Game(
+        f"{LARGE_TITLE} 1.5", f"{HUNT} 1.5 {LARGE} {LONG}", None, -68.08, HUNTING, found=8.27
+    ),
+}
+
+
+class Row(NamedTuple):
+    game: str
+    scripts: dict[str, str]  # algorithm -> script and arguments
+    seeds: int  # 1 .. seeds
+
+
+FORMS = {
+    f"qtran-{variant}-{target}{'' if value == 'value' else '-' + value}": (
+        f"qtran.py --variant {variant} --td-target {target} --{value}-net"
+    )
+    for variant in ("base", "alt")
+    for target in ("joint", "factored")
+    for value in ("value", "no-value")
+}
+PARTS = {
+    "qtran-alt-5x5-view": "qtran.py --predator-prey.view 2",
+    "vdn-recurrent": "vdn.py --recurrent",
+}
+
+SUITES = {
+    "smoke": [Row(game, SCRIPTS, 1) for game in GAMES],
+    "paper": [Row(game, SCRIPTS, 3 if "4v2" in game else 5) for game in GAMES],
+    "ablation": [
+        Row("predator_prey_2v1_0.5", FORMS | PARTS, 3),
+        Row("predator_prey_2v1_1.5", FORMS, 3),
+    ],
+}
+# Added to every command of the suite: a few steps and updates, to see that everything works.
+EXTRA = {"smoke": " --num-envs 4 --total-timesteps 800 --eval-interval 400 --train-frequency 40 --buffer-size 2000"}
+
+
+class Job(NamedTuple):
+    suite: str
+    game: str
+    algo: str
+    seed: int
+    command: str  # script and arguments
+
+    @property
+    def name(self):
+        return f"{self.game}__{self.algo}__{self.seed}"
+
+
+def jobs(suite, only=(), seeds=None):
+    """The runs of a suite, seed by seed. `only`: parts of names of games or algorithms, or whole names of runs.
+
+    Raises ValueError if there is no such suite, or a word is part of no name.
+    """
+    if suite not in SUITES:
+        raise ValueError(f"--suite must be one of {', '.join(SUITES)}, got {suite}")
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    every = [
+        Job(suite, row.game, algo, seed, f"{script} {GAMES[row.game].arguments}{EXTRA.get(suite, '')} --seed {seed}")
+        for row in SUITES[suite]
+        for algo, script in row.scripts.items()
+        for seed in range(1, (seeds or row.seeds) + 1)
+    ]
+    every.sort(key=lambda job: job.seed)
+    names = {job.name for job in every} & set(only)
+    games = {word for word in set(only) - names if any(word in job.game for job in every)}
+    algos = {word for word in set(only) - names - games if any(word in job.algo for job in every)}
+    for word in set(only) - names - games - algos:
+        raise ValueError(f"--only {word} is part of no game's or algorithm's name in the suite {suite}")
+
+    def wanted(job):
+        of_game, of_algo = any(word in job.game for word in games), any(word in job.algo for word in algos)
+        return job.name in names or (games | algos and (of_game or not games) and (of_algo or not algos))
+
+    return [job for job in every if not only or wanted(job)]
