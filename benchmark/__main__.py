@@ -25,9 +25,10 @@ def chosen(suite, only, seeds):
 
 def stop_if_any(unfinished):
     for job, missing in unfinished.items():
-        print(f"\n{job.name}: {missing}\n$ python {job.command}", *runner.log_end(job), sep="\n    ", file=sys.stderr)
+        log = [f"$ python {job.command}", *runner.log_end(job)] if missing != "not run" else []
+        print(f"{job.name}: {missing}", *log, sep="\n    ", file=sys.stderr)
     if unfinished:
-        stop(f"{len(unfinished)} runs failed or are incomplete", code=1)
+        stop(f"{len(unfinished)} runs are not finished", code=1)
 
 
 def run(
@@ -87,7 +88,7 @@ def report(suite: Suite = "paper"):
     """Make the tables and figures of a suite from its raw curves. Exit code 1 if a curve there is not whole.
 
     Args:
-        suite: as of `run`. That of "paper" goes into benchmark/README.md and benchmark/figures/, others to
+        suite: as of `run`. "paper" goes into README.md, benchmark/README.md and benchmark/figures/, others to
             benchmark/results/<suite>/
     """
     broken = curves.write(suite)
@@ -97,7 +98,7 @@ def report(suite: Suite = "paper"):
         stop(f"{len(broken)} runs of {suite} are not whole", code=1)
 
 
-def wandb(entity: str, project: str = "value-factorisation", suite: Suite = "paper"):
+def wandb(entity: str, project: str = "value-factorisation", suite: Literal["paper", "smoke"] = "paper"):
     """Upload the finished runs of a suite that were made here, and save a W&B report of them. Needs `wandb login`.
 
     Args:
@@ -113,8 +114,8 @@ def wandb(entity: str, project: str = "value-factorisation", suite: Suite = "pap
     try:
         n_runs = wandb_report.sync([job for job in suites.jobs(suite) if not runner.unfinished(job)], entity, project)
         report.save()
-    except (RuntimeError, client.Error) as error:
-        stop(error, code=1)
+    except Exception as error:  # wandb_workspaces raises what it likes
+        stop(f"W&B: {error}", code=1)
     print(f"{n_runs} runs uploaded; the report: {report.url}")
 
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 from collections import defaultdict
-from pathlib import Path
 
 import matplotlib
 
@@ -116,32 +115,52 @@ def made_with(folders):
     return f"Commit {', '.join(commits)}; {'; '.join(versions)}."
 
 
+def summary(games):
+    """Markdown: a line for each game, a column for each algorithm, IQM and number of seeds; below it the optimum."""
+    algos = list(dict.fromkeys(algo for curves in games.values() for algo in curves))
+    rows = [["game", *(f"`{algo}`" for algo in algos), "optimum", "random play"], ["---"] * (len(algos) + 3)]
+    for name, curves in games.items():
+        game, row = suites.GAMES[name], []
+        for algo in algos:
+            final = np.array([curve["eval/return_mean"][-1] for curve in curves.get(algo, {}).values()])
+            row.append(f"{iqm(final):.1f} ({len(final)})" if len(final) else "")
+        rows.append([game.title, *row, f"{game.optimum or '?'}", f"{game.random}"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def put(text, readme):
+    """Replace what stands between the markers in a Markdown file."""
+    begin, end = "<!-- report: begin -->", "<!-- report: end -->"
+    before = readme.read_text()
+    new = readme.with_name(f"{readme.name}.new")
+    new.write_text(f"{before.split(begin)[0]}{begin}\n\n{text}\n\n{end}{before.split(end)[1]}")
+    os.replace(new, readme)
+
+
 def write(suite):
-    """Write the tables between the markers of benchmark/README.md, or of the suite's own README.md, and the figures.
+    """Write tables and figures: those of the suite "paper" into the README.md of the project and of benchmark/, at the
+    markers, and benchmark/figures/; those of others to benchmark/results/<suite>/.
 
     Returns {run: what is wrong} of results that are not whole: they are in no table.
     """
     games, broken = read(suite)
-    own = runner.RESULTS / suite / "README.md"
-    readme = runner.ROOT / "benchmark" / "README.md" if suite == "paper" else own
-    figures = readme.parent / "figures"
-    parts = []
+    folder = runner.ROOT / "benchmark" if suite == "paper" else runner.RESULTS / suite
+    if suite != "paper":
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "README.md").write_text(f"# Suite {suite}\n\n<!-- report: begin --><!-- report: end -->\n")
+    parts, of_all = [], {}
     for name, folders in games.items():
         game = suites.GAMES[name]
-        algos = {algo: {seed: curve(folder) for seed, folder in runs.items()} for algo, runs in folders.items()}
-        figure(game, algos, figures / f"{name}.png")
+        algos = {algo: {seed: curve(path) for seed, path in runs.items()} for algo, runs in folders.items()}
+        of_all[name] = algos
+        figure(game, algos, folder / "figures" / f"{name}.png")
         found = "" if game.found is None else f" Two pairs that each hunt one prey by plan: {game.found}."
-        used = made_with([folder for runs in folders.values() for folder in runs.values()])
+        used = made_with([path for runs in folders.values() for path in runs.values()])
         parts.append(
             f"### {game.title}\n\n`{game.arguments}`. Random play: {game.random}.{found} {game.paper}\n\n"
             f"{table(game, algos)}\n\n![{game.title}](figures/{name}.png)\n\n{used}"
         )
-    begin, end = "<!-- report: begin -->", "<!-- report: end -->"
-    text = readme.read_text() if readme.exists() else f"# Suite {suite}\n\n{begin}\n{end}\n"
-    before, rest = text.split(begin)
-    text = "\n\n".join([before + begin, *parts, end + rest.split(end)[1]])
-    readme.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(f"{readme}.new")
-    new.write_text(text)
-    os.replace(new, readme)
+    put("\n\n".join(parts), folder / "README.md")
+    if suite == "paper":
+        put(summary(of_all), runner.ROOT / "README.md")
     return broken

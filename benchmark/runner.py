@@ -121,22 +121,25 @@ def start(job):
         return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
 
+def attempt(job):
+    """The folder that the script made for itself when it was last run; one that does not exist if there is none."""
+    return max(work(job).glob("runs/*"), default=work(job) / "none", key=lambda run: run.name.split("__")[-1])
+
+
 def end(job, exit_code, seconds):
     """Note how a run ended, last of all its exit code, and keep it if it is finished. Returns as `unfinished`."""
     folder = work(job)
-    newest = max((folder / "runs").glob("*"), default=folder, key=lambda run: run.name.split("__")[-1])
     for name in ("metrics.csv", "config.json"):
-        if newest != folder and (newest / name).exists():
-            shutil.copy(newest / name, folder / name)
+        if (attempt(job) / name).exists():
+            shutil.copy(attempt(job) / name, folder / name)
     (folder / "exit.json").write_text(json.dumps({"exit_code": exit_code, "seconds": round(seconds, 1)}) + "\n")
     return unfinished(job)
 
 
 def steps(job):
     """Steps that a run has made so far."""
-    newest = max((work(job) / "runs").glob("*"), default=work(job), key=lambda run: run.name.split("__")[-1])
     try:
-        return last_step(newest)
+        return last_step(attempt(job))
     except ValueError:
         return 0
 
@@ -158,10 +161,9 @@ def run(jobs, workers):
                 if child.poll() is not None:
                     del running[job]
                     made += arguments(job.command)["total_timesteps"]
-                    missing = end(job, child.returncode, time.monotonic() - since)
-                    if missing:
-                        failed[job] = missing
                     seconds = time.monotonic() - since
+                    missing = end(job, child.returncode, seconds)
+                    failed |= {job: missing} if missing else {}
                     print(f"{job.name}: {missing or 'finished'} after {timedelta(seconds=round(seconds))}", flush=True)
             if time.monotonic() - said > 10 or not (queue or running):
                 said = time.monotonic()

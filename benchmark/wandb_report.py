@@ -27,9 +27,7 @@ def report(entity, project, suite):
     blocks = [wr.TableOfContents(), wr.MarkdownBlock(INTRODUCTION.strip())]
     for row in suites.SUITES[suite]:
         game = suites.GAMES[row.game]
-        runs = wr.Runset(
-            entity=entity,
-            project=project,
+        runs = wr.Runset(  # of the report's own project
             name=game.title,
             filters=f"Metric('Group') == '{suite}__{row.game}'",  # set by benchmark/runner.py
             groupby=["config.algo"],
