@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from benchmark import cluster, curves, runner, suites, wandb_report
+from benchmark import cluster, runner, suites, wandb_report
 
 Suite = Literal[tuple(suites.SUITES)]
 
@@ -91,6 +91,8 @@ def report(suite: Suite = "paper"):
         suite: as of `run`. "paper" goes into README.md, benchmark/README.md and benchmark/figures/, others to
             benchmark/results/<suite>/
     """
+    from benchmark import curves  # not for `run`, which needs no matplotlib
+
     broken = curves.write(suite)
     for name, why in broken.items():
         print(f"left out {name}: {why}", file=sys.stderr)

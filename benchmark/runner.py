@@ -126,13 +126,14 @@ def attempt(job):
     return max(work(job).glob("runs/*"), default=work(job) / "none", key=lambda run: run.name.split("__")[-1])
 
 
-def end(job, exit_code, seconds):
-    """Note how a run ended, last of all its exit code, and keep it if it is finished. Returns as `unfinished`."""
+def end(job, child, seconds, peak):
+    """Note how a run ended, and keep it if it is finished. peak: its memory in KiB. Returns as `unfinished`."""
     folder = work(job)
     for name in ("metrics.csv", "config.json"):
         if (attempt(job) / name).exists():
             shutil.copy(attempt(job) / name, folder / name)
-    (folder / "exit.json").write_text(json.dumps({"exit_code": exit_code, "seconds": round(seconds, 1)}) + "\n")
+    record = {"exit_code": child.returncode, "seconds": round(seconds, 1), "peak_mib": peak // 1024}
+    (folder / "exit.json").write_text(json.dumps(record) + "\n")
     return unfinished(job)
 
 
@@ -158,11 +159,13 @@ def run(jobs, workers):
                 running[job] = start(job), time.monotonic()
             time.sleep(0.1)
             for job, (child, since) in list(running.items()):
-                if child.poll() is not None:
+                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+                if pid:
+                    child.returncode = os.waitstatus_to_exitcode(status)
                     del running[job]
                     made += arguments(job.command)["total_timesteps"]
                     seconds = time.monotonic() - since
-                    missing = end(job, child.returncode, seconds)
+                    missing = end(job, child, seconds, usage.ru_maxrss)
                     failed |= {job: missing} if missing else {}
                     print(f"{job.name}: {missing or 'finished'} after {timedelta(seconds=round(seconds))}", flush=True)
             if time.monotonic() - said > 10 or not (queue or running):
@@ -178,12 +181,8 @@ def run(jobs, workers):
         for child, _ in running.values():
             child.terminate()
         for job, (child, since) in running.items():
-            try:
-                child.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-            end(job, child.returncode, time.monotonic() - since)
+            child.wait()
+            end(job, child, time.monotonic() - since, 0)
     return failed
 
 
