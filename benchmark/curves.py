@@ -37,10 +37,11 @@ def interval(values, resamples=5000):
 
 
 def curve(folder):
-    """Columns of metrics.csv, name -> [evaluations]."""
+    """Columns of metrics.csv, name -> [evaluations]; and peak_mib, the run's memory, NaN where it was not noted."""
     with open(folder / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    return columns | {"peak_mib": json.loads((folder / "exit.json").read_text()).get("peak_mib", np.nan)}
 
 
 def read(suite):
@@ -63,7 +64,7 @@ def table(game, algos):
     known = game.optimum is not None
     header = ["algorithm", "final return, IQM", "95 % interval", "by seed"]
     header += [f"of {game.optimum}", f"seconds to {game.solved:.0%} of it"] if known else []
-    rows = [[*header, "seconds in all", "steps/s"], ["---"] * (len(header) + 2)]
+    rows = [[*header, "seconds in all", "steps/s", "peak MiB"], ["---"] * (len(header) + 3)]
     for algo, curves in algos.items():
         final = np.array([curve["eval/return_mean"][-1] for curve in curves.values()])
         row = [f"`{algo}`", f"{iqm(final):.2f}"]
@@ -78,6 +79,8 @@ def table(game, algos):
             row.append(" / ".join(f"{seconds[0]:.0f}" if len(seconds) else "-" for seconds in solved))
         row.append(f"{np.median([curve['charts/seconds'][-1] for curve in curves.values()]):.0f}")
         row.append(f"{np.median([curve['charts/SPS'][-1] for curve in curves.values()]):,.0f}")
+        peaks = [curve["peak_mib"] for curve in curves.values() if curve["peak_mib"] > 0]
+        row.append(f"{max(peaks):,.0f}" if peaks else "")
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import curves, optimum, runner, speed, suites, wandb_report
+from benchmark import __main__, curves, optimum, runner, speed, suites, wandb_report
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,16 +92,17 @@ def test_interquartile_mean_and_its_interval():
 def test_table_of_known_curves():
     def run(*returns):
         returns = np.array(returns)
-        return {"eval/return_mean": returns, "charts/seconds": 10.0 * np.arange(1, 4), "charts/SPS": 0 * returns + 100}
+        seconds, sps = 10.0 * np.arange(1, 4), 100 + 0 * returns
+        return {"eval/return_mean": returns, "charts/seconds": seconds, "charts/SPS": sps, "peak_mib": 300 + returns[0]}
 
     game = suites.Game("A game", "--env a_game", optimum=10, random=0, paper="Nothing.")
     text = curves.table(game, {"vdn": {1: run(0, 1, 2)}, "qtran-alt": {1: run(1, 9, 8), 2: run(9, 8, 10)}})
     assert text.splitlines() == [
         "| algorithm | final return, IQM | 95 % interval | by seed | of 10 | seconds to 90% of it | seconds in all "
-        "| steps/s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| `vdn` | 2.00 | one seed | 2.0 | 20% | - | 30 | 100 |",
-        "| `qtran-alt` | 9.00 | 8.00 to 10.00 | 8.0 / 10.0 | 90% | 20 / 10 | 30 | 100 |",
+        "| steps/s | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| `vdn` | 2.00 | one seed | 2.0 | 20% | - | 30 | 100 | 300 |",
+        "| `qtran-alt` | 9.00 | 8.00 to 10.00 | 8.0 / 10.0 | 90% | 20 / 10 | 30 | 100 | 309 |",
     ]
 
 
@@ -167,32 +168,37 @@ def benchmark(project, *argv, env=None):
 ONLY = ["--suite", "smoke", "--only", "two_step", "vdn", "iql"]
 
 
-def test_run_and_report(project):
-    done = benchmark(project, "run", *ONLY)
-    assert done.returncode == 0, done.stderr
-    assert "2 done, 0 running, 0 failed, 0 waiting" in done.stdout
-    assert "2 of 2 runs are finished" in benchmark(project, "status", *ONLY).stdout
-    kept = project / "benchmark/results/smoke/two_step_game__vdn__1"
+def test_run_and_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # pytest keeps its own
+    only = ["two_step", "vdn", "iql"]
+    __main__.run("smoke", only)
+    assert "2 done, 0 running, 0 failed, 0 waiting" in capsys.readouterr().out
+    __main__.status("smoke", only)
+    assert "2 of 2 runs are finished" in capsys.readouterr().out
+    kept = tmp_path / "results/smoke/two_step_game__vdn__1"
     assert sorted(path.name for path in kept.iterdir()) == ["config.json", "exit.json", "log.txt", "metrics.csv"]
-    assert str(project) not in "".join(path.read_text() for path in kept.iterdir())
+    assert json.loads((kept / "exit.json").read_text())["peak_mib"] > 100
+    assert "/tmp" not in "".join(path.read_text() for path in kept.iterdir())
 
-    done = benchmark(project, "report", "--suite", "smoke")
-    assert done.returncode == 0, done.stderr
-    text = (kept.parent / "README.md").read_text()
+    __main__.report("smoke")
     final = curves.curve(kept)["eval/return_mean"][-1]
-    assert f"| `vdn` | {final:.2f} | one seed | {final:.1f} |" in text and "### Two-step game" in text
+    readme = (kept.parent / "README.md").read_text()
+    assert f"| `vdn` | {final:.2f} | one seed | {final:.1f} |" in readme and "### Two-step game" in readme
     assert (kept.parent / "figures/two_step_game.png").stat().st_size > 10_000
 
     whole = (kept / "metrics.csv").read_text()
-    for folder in (kept, project / "runs/smoke/two_step_game__vdn__1"):
+    for folder in (kept, tmp_path / "runs/smoke/two_step_game__vdn__1"):
         (folder / "metrics.csv").write_text(whole[:-20])
-    for argv in (["report", "--suite", "smoke"], ["status", *ONLY]):
-        done = benchmark(project, *argv)
-        assert done.returncode == 1 and "two_step_game__vdn__1: metrics.csv" in done.stderr
+    for command in (lambda: __main__.report("smoke"), lambda: __main__.status("smoke", only)):
+        with pytest.raises(SystemExit) as stopped:
+            command()
+        assert stopped.value.code == 1 and "two_step_game__vdn__1: metrics.csv" in capsys.readouterr().err
     assert "`vdn`" not in (kept.parent / "README.md").read_text()
-    done = benchmark(project, "run", *ONLY)
-    assert done.returncode == 0 and "2 runs, 1 of them finished before" in done.stdout
-    assert runner.last_step(kept) == 800
+    __main__.run("smoke", only)
+    assert "2 runs, 1 of them finished before" in capsys.readouterr().out
+    assert (kept / "metrics.csv").read_text().count("\n") == whole.count("\n")
 
 
 def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
@@ -203,7 +209,6 @@ def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
     assert "two_step_game__iql__1: exit code 1" in done.stderr and "OSError: no more" in done.stderr
     assert "1 runs are not finished" in done.stderr and "vdn" not in done.stderr
     assert [path.name for path in (project / "benchmark/results/smoke").iterdir()] == ["two_step_game__vdn__1"]
-    assert benchmark(project, "status", *ONLY).returncode == 1
 
     (project / "iql.py").write_text(script)
     done = benchmark(project, "run", *ONLY)
@@ -262,7 +267,7 @@ def test_wandb_report_has_a_section_for_each_game_and_metrics_that_are_logged():
     titles = [block["children"][0]["text"] for block in spec["blocks"] if block["type"] == "heading"]
     assert titles == [game.title for game in suites.GAMES.values()]
     grids = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
-    logged = [set(curves.curve(log.parent)) for log in (ROOT / "benchmark/results").glob("**/metrics.csv")]
+    logged = [set(curves.curve(log.parent)) for log in (ROOT / "benchmark/results/paper").glob("*/metrics.csv")]
     for name, grid in zip(suites.GAMES, grids, strict=True):
         (runs,) = grid["runSets"]
         assert [(key["key"]["name"], key["value"]) for key in runs["filters"]["filters"]] == [
