@@ -307,8 +307,10 @@ def test_slurm(project, slurm):
     script.write_text(script.read_text().replace("    replay = Replay(capacity)\n", "    raise OSError('no more')\n"))
     done = benchmark(project, "run", "--slurm", *ONLY, env=slurm)
     assert done.returncode == 0 and "submitted as job " in done.stdout, done.stderr
-    while "no exit record" in (done := benchmark(project, "status", *ONLY)).stderr or "not run" in done.stderr:
-        time.sleep(1)
+    for _ in range(60):
+        done = benchmark(project, "status", *ONLY)
+        if "no exit record" not in done.stderr and "not run" not in done.stderr:
+            break
     assert done.returncode == 1 and "1 of 2 runs are finished" in done.stdout
     assert "two_step_game__iql__1: exit code 1" in done.stderr and "OSError: no more" in done.stderr
 
