@@ -13,14 +13,16 @@ SCRIPT = """#!/bin/bash
 #SBATCH --job-name=benchmark
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
-#SBATCH --output={folder}/%a.txt
-name=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {folder}/jobs.txt)
-exec {python} -m benchmark run --suite {suite} --seeds {seeds} --only "$name" --workers 1
+#SBATCH --output={folder}/%A_%a.txt
+runs=(
+{names}
+)
+exec {python} -m benchmark run --suite {suite} --seeds {seeds} --only "${{runs[SLURM_ARRAY_TASK_ID]}}" --workers 1
 """
 
 
 def submit(jobs, workers):
-    """Write runs/<suite>/slurm/{jobs.txt,array.sh} and submit them, at most `workers` at a time. Returns the job's id.
+    """Write runs/<suite>/slurm/array.sh, the list of runs in it, and submit it, `workers` at a time. Returns its id.
 
     Raises RuntimeError if sbatch is missing or says no.
     """
@@ -29,10 +31,15 @@ def submit(jobs, workers):
         return None
     folder = runner.RUNS / todo[0].suite / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "jobs.txt").write_text("".join(f"{job.name}\n" for job in todo))
-    names = dict(suite=todo[0].suite, seeds=max(job.seed for job in todo), python=shlex.quote(sys.executable))
-    (folder / "array.sh").write_text(SCRIPT.format(folder=folder.relative_to(runner.ROOT), **names))
-    sbatch = ["sbatch", "--parsable", f"--array=1-{len(todo)}%{workers}", folder / "array.sh"]
+    script = SCRIPT.format(
+        folder=folder.relative_to(runner.ROOT),
+        names="\n".join(job.name for job in todo),
+        python=shlex.quote(sys.executable),
+        suite=todo[0].suite,
+        seeds=max(job.seed for job in todo),
+    )
+    (folder / "array.sh").write_text(script)  # sbatch takes a copy, so that the next submission may overwrite it
+    sbatch = ["sbatch", "--parsable", f"--array=0-{len(todo) - 1}%{workers}", folder / "array.sh"]
     try:
         done = subprocess.run(sbatch, cwd=runner.ROOT, capture_output=True, text=True)
     except FileNotFoundError:

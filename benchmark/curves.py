@@ -47,7 +47,7 @@ def curve(folder):
 def read(suite):
     """{game: {algorithm: {seed: folder}}} of what is finished, and {run: what is wrong} of what is there but is not."""
     folders = sorted((runner.RESULTS / suite).glob("*__*__*"))
-    seeds = [int(folder.name.split("__")[2]) for folder in folders]
+    seeds = [int(seed) for folder in folders if (seed := folder.name.split("__")[2]).isdigit()]
     games, broken = defaultdict(lambda: defaultdict(dict)), {folder.name: "not in the suite" for folder in folders}
     for job in suites.jobs(suite, seeds=max(seeds, default=1)):
         folder = runner.kept(job)

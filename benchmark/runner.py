@@ -89,13 +89,14 @@ def problem(folder, command=None):
 
 def keep(job):
     """Copy what is to be kept of a finished run, all of it or nothing."""
-    new = kept(job).with_name(f".{job.name}.new")
+    new = work(job) / "kept"
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
+    new.mkdir()
     for name in KEPT:
         shutil.copy(work(job) / name, new / name)
     shutil.rmtree(kept(job), ignore_errors=True)
-    new.rename(kept(job))
+    kept(job).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(new, kept(job))
 
 
 def unfinished(job):
