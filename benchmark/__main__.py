@@ -64,11 +64,9 @@ def run(
             stop(error, code=1)
         print(f"submitted as job {job_id}; see `status`" if job_id else "all runs are finished")
     else:
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-        try:
-            stop_if_any(runner.run(jobs, workers))
-        except KeyboardInterrupt:
-            stop("interrupted; what is finished is kept, the rest will be run again", code=130)
+        for number in (signal.SIGINT, signal.SIGTERM):  # leave through `finally` of runner.run
+            signal.signal(number, lambda number, frame: stop("interrupted; what is finished is kept", 128 + number))
+        stop_if_any(runner.run(jobs, workers))
 
 
 def status(suite: Suite = "paper", only: tuple[str, ...] = (), seeds: int | None = None):
