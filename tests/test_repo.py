@@ -167,3 +167,7 @@ def test_published_tables_are_what_the_runs_printed():
         printed = (ROOT / f"benchmark/results/paper/matrix_game__{algo}__1/log.txt").read_text()
         for table in re.split(r"\n(?=\w)", extract):
             assert f"\n{table}\n" in printed
+
+
+def test_speed_in_the_readme_is_what_the_benchmark_printed():
+    assert "```\n" + (ROOT / "benchmark/results/speed.txt").read_text() + "```" in README
