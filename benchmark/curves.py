@@ -119,7 +119,7 @@ def made_with(folders):
 
 
 def summary(games):
-    """Markdown: a line for each game, a column for each algorithm, IQM and number of seeds; below it the optimum."""
+    """Markdown: a line for each game, a column for each algorithm: IQM and number of seeds."""
     algos = list(dict.fromkeys(algo for curves in games.values() for algo in curves))
     rows = [["game", *(f"`{algo}`" for algo in algos), "optimum", "random play"], ["---"] * (len(algos) + 3)]
     for name, curves in games.items():

@@ -61,8 +61,8 @@ def last_step(folder):
     return int(values[-1]["global_step"])
 
 
-def problem(folder, command=None):
-    """What keeps a run from being finished; None if it is. With a command, it also has to be a run of that."""
+def problem(folder, command):
+    """What keeps what lies in the folder from being a finished run of the command; None if it is one."""
     if not folder.exists():
         return "not run"
     try:
@@ -81,7 +81,7 @@ def problem(folder, command=None):
         return str(error)
     if step < config["total_timesteps"]:
         return f"metrics.csv ends at step {step:,} of {config['total_timesteps']:,}"
-    other = [name for name, value in arguments(command).items() if config.get(name) != value] if command else []
+    other = [name for name, value in arguments(command).items() if config.get(name) != value]
     if other:
         return f"kept with other arguments: {', '.join(f'{name} {config.get(name)}' for name in other)}"
     return None
