@@ -9,12 +9,20 @@ Two workloads on predator-prey, 2 predators and 1 prey on 5x5 (2v1) and 4 and 2 
 For each script: steps/s of the whole, of playing alone, ms for one update; how many floating-point operations the
 products of matrices in an update take (`flops`), how long they would take at the speed of one large float32 product in
 the same process, and how many times as long the update takes. Medians of repetitions that are taken in turn.
+
+    python benchmark/speed.py --solve 6 7 8
+
+instead starts QTRAN-alt on 2v1 with these seeds, one run at a time, and tells how many seconds after the start of the
+process, and at which step, an evaluation first reaches 90 % of the optimum (P = 0.5) or 80 % of it (P = 1.5).
 """
 
 import argparse
 import copy
+import csv
 import importlib
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402
 
 import envs  # noqa: E402
+from benchmark import suites  # noqa: E402
 
 ALGORITHMS = ["iql", "vdn", "qmix", "qtran-base", "qtran-alt"]
 GAMES = {"2v1": {}, "4v2": dict(n_predators=4, n_prey=2, grid_size=7)}
@@ -112,10 +121,52 @@ def product_time(size=1024):
     return (time.perf_counter() - start) / (2 * size**3)
 
 
+def time_to_solve(name, seed):
+    """Seconds and steps until QTRAN-alt first has the return by which a game counts as solved; None if it never has."""
+    game = suites.GAMES[name]
+    script, *arguments = f"{suites.SCRIPTS['qtran-alt']} {game.arguments} --seed {seed}".split()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        command = [sys.executable, Path(__file__).resolve().parent.parent / script, *arguments]
+        run = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        running = True
+        try:
+            while running:
+                running = run.poll() is None  # after its end, look once more
+                seconds = time.perf_counter() - start
+                for metrics in Path(folder).glob("runs/*/metrics.csv"):
+                    with open(metrics, newline="") as file:
+                        for row in csv.DictReader(file):
+                            if float(row["eval/return_mean"] or "nan") >= game.solved * game.optimum:
+                                return seconds, int(row["global_step"])
+                time.sleep(0.2)
+            if run.returncode:
+                sys.exit(f"speed.py: error: {' '.join(map(str, command))} ended with exit code {run.returncode}")
+        finally:
+            run.terminate()
+            run.wait()
+
+
+def solve(seeds):
+    print("P    seed  seconds  steps", flush=True)
+    times = {"0.5": [], "1.5": []}
+    for seed in seeds:
+        for penalty in times:
+            solved = time_to_solve(f"predator_prey_2v1_{penalty}", seed)
+            times[penalty].append(solved[0] if solved else np.inf)
+            print(f"{penalty}  {seed:4}  " + ("{:7.0f}  {:,}".format(*solved) if solved else "  never"), flush=True)
+    for penalty, seconds in times.items():
+        print(f"P = {penalty}: median {np.median(seconds):.0f} s")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("--solve", type=int, nargs="+", metavar="SEED", help="time to solve instead")
+    given = parser.parse_args()
+    if given.solve:
+        return solve(given.solve)
+    repetitions = given.repetitions
     torch.set_num_threads(1)
     workloads = [Workload(a, game, reference) for reference in (False, True) for game in GAMES for a in ALGORITHMS]
     product_times = []

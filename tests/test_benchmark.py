@@ -47,6 +47,25 @@ def test_flops_of_an_update_are_those_that_torch_counts(algorithm, game, referen
     assert speed.flops(algorithm, args, env) == pytest.approx(counter.get_total_flops(), rel=0.002)
 
 
+@pytest.mark.parametrize(
+    "optimum, arguments, result",
+    [
+        (-100, "--env matrix_game --total-timesteps 600 --eval-interval 200", 200),
+        (100, "--env matrix_game --total-timesteps 600 --eval-interval 200", None),
+        (100, "--env matrix_game --gamma 2", "exit code 2"),
+    ],
+    ids=["at the first evaluation", "never", "failed"],
+)
+def test_time_to_solve(optimum, arguments, result, monkeypatch):
+    monkeypatch.setitem(suites.GAMES, "game", suites.Game("", arguments, optimum, 0, ""))
+    if isinstance(result, str):
+        with pytest.raises(SystemExit, match=result):
+            speed.time_to_solve("game", seed=1)
+    else:
+        solved = speed.time_to_solve("game", seed=1)
+        assert solved is None if result is None else (solved[0] > 0 and solved[1] == result)
+
+
 def test_suites_name_the_optimum_and_the_return_of_random_play():
     known = {name: optimum.predator_prey([float(name[-3:])])[0] for name in suites.GAMES if "2v1" in name}
     known |= {f"gaussian_squeeze_{k}": optimum.gaussian_squeeze(k, draws=300_000) for k in (1, 2)}
