@@ -148,8 +148,8 @@ def write(suite):
     """
     games, broken = read(suite)
     folder = runner.ROOT / "benchmark" if suite == "paper" else runner.RESULTS / suite
-    if suite != "paper":
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "README.md").exists():
         (folder / "README.md").write_text(f"# Suite {suite}\n\n<!-- report: begin --><!-- report: end -->\n")
     parts, of_all = [], {}
     for name, folders in games.items():

@@ -187,20 +187,21 @@ def benchmark(project, *argv, env=None):
 ONLY = ["--suite", "smoke", "--only", "two_step", "vdn", "iql"]
 
 
-def test_run_and_report(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
+def test_run_and_report(project, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "ROOT", project)
+    monkeypatch.setattr(runner, "RUNS", project / "runs")
+    monkeypatch.setattr(runner, "RESULTS", project / "benchmark/results")
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # pytest keeps its own
     only = ["two_step", "vdn", "iql"]
     __main__.run("smoke", only)
     assert "2 done, 0 running, 0 failed, 0 waiting" in capsys.readouterr().out
     __main__.status("smoke", only)
     assert "2 of 2 runs are finished" in capsys.readouterr().out
-    kept = tmp_path / "results/smoke/two_step_game__vdn__1"
+    kept = project / "benchmark/results/smoke/two_step_game__vdn__1"
     assert sorted(path.name for path in kept.iterdir()) == ["config.json", "exit.json", "log.txt", "metrics.csv"]
     assert json.loads((kept / "exit.json").read_text())["peak_mib"] > 100
     for path in kept.iterdir():
-        assert str(ROOT) not in path.read_text() and str(tmp_path) not in path.read_text()
+        assert str(project) not in path.read_text() and str(ROOT) not in path.read_text()
 
     __main__.report("smoke")
     final = curves.curve(kept)["eval/return_mean"][-1]
@@ -208,14 +209,18 @@ def test_run_and_report(tmp_path, monkeypatch, capsys):
     assert f"| `vdn` | {final:.2f} | one seed | {final:.1f} |" in readme and "### Two-step game" in readme
     assert (kept.parent / "figures/two_step_game.png").stat().st_size > 10_000
 
+    readme = readme.replace("# Suite smoke", "# Suite smoke\n\nWritten by hand.")
+    (kept.parent / "README.md").write_text(readme)
+
     whole = (kept / "metrics.csv").read_text()
-    for folder in (kept, tmp_path / "runs/smoke/two_step_game__vdn__1"):
+    for folder in (kept, project / "runs/smoke/two_step_game__vdn__1"):
         (folder / "metrics.csv").write_text(whole[:-20])
     for command in (lambda: __main__.report("smoke"), lambda: __main__.status("smoke", only)):
         with pytest.raises(SystemExit) as stopped:
             command()
         assert stopped.value.code == 1 and "two_step_game__vdn__1: metrics.csv" in capsys.readouterr().err
-    assert "`vdn`" not in (kept.parent / "README.md").read_text()
+    readme = (kept.parent / "README.md").read_text()
+    assert "Written by hand." in readme and "`vdn`" not in readme
     __main__.run("smoke", only)
     assert "2 runs, 1 of them finished before" in capsys.readouterr().out
     assert (kept / "metrics.csv").read_text().count("\n") == whole.count("\n")
