@@ -88,12 +88,12 @@ def table(game, algos):
 def figure(game, algos, path):
     """IQM of the evaluations over steps, the interval as a band, the optimum and random play as lines."""
     fig, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    others = iter(plt.cm.tab10.colors)
+    others = zip(plt.cm.tab10.colors, ["-", "--", "-.", ":"] * 3)
     for algo, curves in algos.items():
         steps = min((curve["global_step"] for curve in curves.values()), key=len)
         returns = [np.interp(steps, curve["global_step"], curve["eval/return_mean"]) for curve in curves.values()]
         returns = np.stack(returns, axis=-1)  # [evaluations, seeds]
-        colour, dashes = STYLES.get(algo) or (next(others), "-")
+        colour, dashes = STYLES.get(algo) or next(others)
         label = f"{algo} ({len(curves)} seed{'s' * (len(curves) > 1)})"
         axes.plot(steps, iqm(returns), color=colour, linestyle=dashes, label=label)
         if len(curves) > 1:
