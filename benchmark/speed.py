@@ -10,7 +10,7 @@ For each script: steps/s of the whole, of playing alone, ms for one update; how 
 products of matrices in an update take (`flops`), how long they would take at the speed of one large float32 product in
 the same process, and how many times as long the update takes. Medians of repetitions that are taken in turn.
 
-    python benchmark/speed.py --solve 6 7 8
+    python benchmark/speed.py --solve 6 7 8        (or any other seeds)
 
 instead starts QTRAN-alt on 2v1 with these seeds, one run at a time, and tells how many seconds after the start of the
 process, and at which step, an evaluation first reaches 90 % of the optimum (P = 0.5) or 80 % of it (P = 1.5).
