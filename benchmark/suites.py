@@ -40,6 +40,13 @@ GAMES = {
     "gaussian_squeeze_2": Game(
         "Gaussian squeeze, K = 2", "--env gaussian_squeeze --gaussian-squeeze.n-domains 2", 7.66, 2.40, SQUEEZE
     ),
+    "gaussian_squeeze_2_long": Game(
+        "Gaussian squeeze, K = 2, 1 million steps",
+        "--env gaussian_squeeze --gaussian-squeeze.n-domains 2 --total-timesteps 1e6",
+        7.66,
+        2.40,
+        SQUEEZE,
+    ),
     "predator_prey_2v1_0.5": Game(f"{SMALL_TITLE} 0.5", f"{HUNT} 0.5", 28.89, -11.45, HUNTING),
     "predator_prey_2v1_1.0": Game(f"{SMALL_TITLE} 1.0", f"{HUNT} 1.0 {LONG}", 25.74, -23.97, HUNTING),
     "predator_prey_2v1_1.5": Game(f"{SMALL_TITLE} 1.5", f"{HUNT} 1.5 {LONG}", 23.77, -36.49, HUNTING, solved=0.8),
@@ -49,7 +56,7 @@ GAMES = {
         f"{LARGE_TITLE} 1.5, whole grid", f"{HUNT} 1.5 {FOUR} {LONG}", None, -68.08, HUNTING, found=8.27
     ),
 }
-PAPER = [name for name in GAMES if not name.endswith("whole_grid")]
+PAPER = [name for name in GAMES if not name.endswith(("long", "whole_grid"))]
 
 
 class Row(NamedTuple):
@@ -75,6 +82,7 @@ SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
     "paper": [Row(game, SCRIPTS, 3 if "4v2" in game else 5) for game in PAPER],
     "ablation": [
+        Row("gaussian_squeeze_2_long", SCRIPTS, 1),
         Row("predator_prey_2v1_0.5", FORMS | PARTS, 3),
         Row("predator_prey_2v1_1.5", FORMS, 3),
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
