@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import __main__, curves, optimum, runner, speed, suites, wandb_report
+import envs
+import vdn
+from benchmark import __main__, curves, optimum, runner, speed, squeeze, suites, wandb_report
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +34,38 @@ def test_the_discount_of_the_scripts_costs_nothing():
 @pytest.mark.parametrize("n_domains, best", [(1, 7.246), (2, 7.661)])
 def test_optimum_of_gaussian_squeeze(n_domains, best):
     assert optimum.gaussian_squeeze(n_domains, draws=300_000) == pytest.approx(best, abs=0.02)
+
+
+def test_slack_in_gaussian_squeeze_is_that_of_all_joint_actions():
+    unit = 1e-4  # of s, so that the sums that can be reached are to be counted
+    s = np.random.default_rng(3).integers(0, 2001, (4, 10))
+    s[0] = 2000  # x = 8 with whatever one agent does
+    s[1] //= 2  # out of reach
+    x = np.arange(200_001) * unit
+    reward = x * np.exp(-(((x - 8) / 0.5) ** 2)) + x * np.exp(-((x - 5) ** 2))
+    best = np.empty((4, 10, 11))
+    for game, i in np.ndindex(4, 10):
+        reached = np.zeros(len(x), bool)
+        reached[0] = True
+        for amount in np.delete(s[game], i):
+            reached = np.any([np.roll(reached, amount * a) for a in range(11)], axis=0)  # 10 * 10 * 2000 at most
+        best[game, i] = [reward[np.roll(reached, s[game, i] * a)].max() for a in range(11)]
+    slack = squeeze.slack(s * unit, n_domains=2)
+    np.testing.assert_allclose(slack, best.max(axis=2, keepdims=True) - best, atol=0.02)
+    assert slack[0].max() == 0 < 0.1 < slack[1].max()
+
+
+def test_spread_of_a_saved_agent():
+    env = envs.make("gaussian_squeeze", 1, seed=0)
+    agent = vdn.Agent(env, 8, False)
+    with torch.no_grad():
+        agent.head.weight.zero_()
+        agent.head.bias.copy_(torch.tensor([0.0, 0, 0, 0, 7, 0, 0, 0, 0, -1, 0]))
+    args = {"hidden_dim": 8, "recurrent": False, "gaussian_squeeze": {}}
+    s, spread, reward = squeeze.play({"agent": agent.state_dict(), "args": args}, num_envs=50)
+    assert spread.shape == s.shape == (50, 10) and (spread == 8).all()
+    x = 4 * s.sum(axis=1, dtype=float)
+    np.testing.assert_allclose(reward, x * np.exp(-(((x - 8) / 0.5) ** 2)), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("reference", [False, True], ids=["default", "reference"])
