@@ -62,7 +62,7 @@ def read(suite):
 def table(game, algos):
     """Markdown: a line for each algorithm. algos: {algorithm: {seed: columns of metrics.csv}}."""
     known = game.optimum is not None
-    header = ["algorithm", "final return, IQM", "95 % interval", "by seed"]
+    header = ["algorithm", "final return, IQM", "95 % interval", "by seed", "last ten, IQM"]
     header += [f"of {game.optimum}", f"seconds to {game.solved:.0%} of it"] if known else []
     rows = [[*header, "seconds in all", "steps/s", "peak MiB"], ["---"] * (len(header) + 3)]
     for algo, curves in algos.items():
@@ -70,6 +70,7 @@ def table(game, algos):
         row = [f"`{algo}`", f"{iqm(final):.2f}"]
         row.append("{:.2f} to {:.2f}".format(*interval(final)) if len(final) > 1 else "one seed")
         row.append(" / ".join(f"{value:.1f}" for value in final) if len(final) < 10 else f"{len(final)} seeds")
+        row.append(f"{iqm(np.array([curve['eval/return_mean'][-10:].mean() for curve in curves.values()])):.2f}")
         if known:
             solved = [
                 curve["charts/seconds"][curve["eval/return_mean"] >= game.solved * game.optimum]

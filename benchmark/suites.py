@@ -38,13 +38,13 @@ GAMES = {
     "two_step_game": Game("Two-step game", "--env two_step_game", 8, 4.75, TWO_STEP),
     "gaussian_squeeze_1": Game("Gaussian squeeze, K = 1", "--env gaussian_squeeze", 7.24, 0.28, SQUEEZE),
     "gaussian_squeeze_2": Game(
-        "Gaussian squeeze, K = 2", "--env gaussian_squeeze --gaussian-squeeze.n-domains 2", 7.66, 2.40, SQUEEZE
+        "Gaussian squeeze, K = 2", "--env gaussian_squeeze --gaussian-squeeze.n-domains 2", 7.66, 2.41, SQUEEZE
     ),
     "gaussian_squeeze_2_long": Game(
         "Gaussian squeeze, K = 2, 1 million steps",
         "--env gaussian_squeeze --gaussian-squeeze.n-domains 2 --total-timesteps 1e6",
         7.66,
-        2.40,
+        2.41,
         SQUEEZE,
     ),
     "predator_prey_2v1_0.5": Game(f"{SMALL_TITLE} 0.5", f"{HUNT} 0.5", 28.89, -11.45, HUNTING),
