@@ -81,19 +81,17 @@ def read(folder):
     try:
         config = json.loads((folder / "config.json").read_text())
         saved = torch.load(folder / "model.pt", map_location="cpu")
-        return (config["gaussian_squeeze"]["n_domains"], config["algo"], config["seed"]), saved | {"env": config["env"]}
+        if config["env"] != "gaussian_squeeze":
+            raise ValueError(f"--env {config['env']}")
+        return (config["gaussian_squeeze"]["n_domains"], config["algo"], config["seed"]), saved
     except Exception as error:  # a file that is not whole raises almost anything
-        print(f"squeeze.py: error: {folder} must be the folder of a run: {error}", file=sys.stderr)
+        print(f"squeeze.py: error: {folder} must be a run of gaussian_squeeze: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 def main(folders):
     torch.set_num_threads(1)
     runs = [read(Path(folder)) for folder in folders]
-    for folder, (_, saved) in zip(folders, runs):
-        if saved["env"] != "gaussian_squeeze":
-            print(f"squeeze.py: error: {folder} must be a run of gaussian_squeeze, got {saved['env']}", file=sys.stderr)
-            sys.exit(2)
     rng = np.random.default_rng(0)
     for n_domains in (1, 2):
         env, s = squeeze(1, n_domains=n_domains), rng.uniform(0, 0.2, (100_000, 10))
