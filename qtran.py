@@ -254,7 +254,7 @@ def mlp(inputs, width, outputs):
 
 
 class JointNetwork(nn.Module):
-    """Q_jt, equation (2). h_Q(h_i, u_i) = ReLU(W h_i + w_{u_i})."""
+    """Q_jt, equation (2). h_Q(h_i, u_i) = ReLU(W h_i + w_{u_i}), where `encoder` is W h_i, the same for every u_i."""
 
     def __init__(self, hidden_dim, n_actions, joint_dim):
         super().__init__()
@@ -262,17 +262,18 @@ class JointNetwork(nn.Module):
         self.actions = nn.Linear(n_actions, joint_dim, bias=False)  # a column w_u for each action u
         self.head = mlp(joint_dim, joint_dim, 1)  # Q
 
-    def forward(self, features, actions):
-        """features [T, B, n_agents, hidden_dim], actions [T, B, n_agents] -> Q_jt(tau, u) [T, B]."""
-        encoded = F.relu(self.encoder(features) + self.actions.weight.t()[actions])  # [T, B, n_agents, joint_dim]
-        return self.head(encoded.sum(-2)).squeeze(-1)
+    def forward(self, encoded, actions):
+        """encoded, W h_i [T, B, n_agents, joint_dim], actions [T, B, n_agents] -> Q_jt(tau, u) [T, B]."""
+        taken = F.relu(encoded + self.actions.weight.t()[actions])  # [T, B, n_agents, joint_dim]
+        return self.head(taken.sum(-2)).squeeze(-1)
 
-    def counterfactual(self, features, actions):
+    def counterfactual(self, encoded, actions):
         """Q_jt(tau, ., u_-i) of every agent i, equation (9): [T, B, n_agents, n_actions]."""
-        every = F.relu(self.encoder(features)[..., None, :] + self.actions.weight.t())  # [.., n_actions, joint_dim]
-        taken = every.take_along_dim(actions[..., None, None], -2)  # [T, B, n_agents, 1, joint_dim]
-        others = taken.sum(-3, keepdim=True) - taken  # all but agent i's own
-        return self.head(others + every).squeeze(-1)
+        w = self.actions.weight.t().contiguous()  # [n_actions, joint_dim]; not contiguous, it slows down all below
+        taken = F.relu(encoded + w[actions])  # [T, B, n_agents, joint_dim]
+        others = taken.sum(-2, keepdim=True) - taken  # all but agent i's own
+        every = F.relu(encoded[..., None, :] + w)  # [T, B, n_agents, n_actions, joint_dim]
+        return self.head(others[..., None, :] + every).squeeze(-1)
 
 
 class ValueNetwork(nn.Module):
@@ -332,19 +333,19 @@ def qtran_loss(q, q_jt, q_jt_greedy, q_jt_each, v_jt, target_value, batch, gamma
 
 
 @torch.no_grad()
-def agreement(joint, features, greedy, avail_actions):
+def agreement(joint, encoded, greedy, avail_actions):
     """Share of states in which the best of all joint actions by Q_jt is ubar.
 
-    features [S, n_agents, hidden_dim], greedy [S, n_agents], avail_actions [S, n_agents, n_actions].
+    encoded [S, n_agents, joint_dim], greedy [S, n_agents], avail_actions [S, n_agents, n_actions].
     """
     _, n_agents, n_actions = avail_actions.shape
-    choices = [torch.arange(n_actions, device=features.device)] * n_agents
+    choices = [torch.arange(n_actions, device=encoded.device)] * n_agents
     joint_actions = torch.cartesian_prod(*choices).view(-1, n_agents)  # [J, n_agents]
     J = len(joint_actions)
-    every = -(-len(features) * J // 16384)  # where there are too many, leave out states
-    features, greedy, avail_actions = features[::every], greedy[::every], avail_actions[::every]
+    every = -(-len(encoded) * J // 16384)  # where there are too many, leave out states
+    encoded, greedy, avail_actions = encoded[::every], greedy[::every], avail_actions[::every]
     actions = joint_actions[:, None].expand(-1, len(greedy), -1)  # [J, S, n_agents]
-    q_jt = joint(features.expand(J, -1, -1, -1), actions)  # [J, S]
+    q_jt = joint(encoded.expand(J, -1, -1, -1), actions)  # [J, S]
     allowed = pick(avail_actions.expand(J, -1, -1, -1), actions).all(-1)  # [J, S]
     best = joint_actions[q_jt.masked_fill(~allowed, -torch.inf).argmax(0)]  # [S, n_agents]
     return (best == greedy).all(-1).float().mean()
@@ -362,23 +363,25 @@ def compute_loss(networks, targets, batch, args, diagnose=False):
     """The loss of the networks on a Batch, and what to log of it. To `diagnose` every batch would be too slow."""
     joint = networks["joint"]
     q, features = networks["agent"](batch.obs[:-1])
-    q_jt = joint(features, batch.actions)
+    encoded = joint.encoder(features)  # [T, B, n_agents, joint_dim]
+    q_jt = joint(encoded, batch.actions)
     v_jt = networks["value"](features) if args.value_net else torch.zeros_like(batch.reward)
     with torch.no_grad():
         greedy = q.masked_fill(~batch.avail_actions[:-1], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar
-        q_jt_greedy = joint(features, greedy)
-        q_jt_each = joint.counterfactual(features, batch.actions) if args.variant == "alt" else None
+        q_jt_greedy = joint(encoded, greedy)
+        q_jt_each = joint.counterfactual(encoded, batch.actions) if args.variant == "alt" else None
         first = 0 if args.recurrent else 1  # a GRU has to be warm before the second observation
         target_q, target_features = (x[1 - first :] for x in targets["agent"](batch.obs[first:]))
         target_max, target_greedy = target_q.masked_fill(~batch.avail_actions[1:], -torch.inf).max(-1)
         if args.td_target == "joint":
-            target_value = targets["joint"](target_features, target_greedy)  # [T, B]
+            target_joint = targets["joint"]
+            target_value = target_joint(target_joint.encoder(target_features), target_greedy)  # [T, B]
         else:
             target_value = target_max.sum(-1) + (targets["value"](target_features) if args.value_net else 0)  # [T, B]
     weights = args.gamma, args.lambda_opt, args.lambda_nopt
     loss, info = qtran_loss(q, q_jt, q_jt_greedy, q_jt_each, v_jt, target_value, batch, *weights)
     if diagnose and q.shape[-1] ** q.shape[-2] <= 4096:
-        states = (x[batch.filled] for x in (features, greedy, batch.avail_actions[:-1]))
+        states = (x[batch.filled] for x in (encoded, greedy, batch.avail_actions[:-1]))
         info["values/agreement"] = agreement(joint, *states)
     return loss, info
 

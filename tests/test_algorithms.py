@@ -351,22 +351,25 @@ def test_qtran_wires_the_networks_as_the_equations_say(variant, td_target, value
             [[[max((x, k) for k, x in enumerate(row) if can[k])[1] for row, can in zip(q, avail_actions)]]]
         )
 
+    def q_jt(joint, h, u):
+        return joint(joint.encoder(h[None, None]), u)[0, 0]
+
     for t in range(T):
         for b in range(B):
             h, next_h = features[t, b], target_features[t + 1, b]
             ubar = best(q[t, b].tolist(), batch.avail_actions[t, b])
             next_ubar = best(target_q[t + 1, b].tolist(), batch.avail_actions[t + 1, b])
             u = batch.actions[t : t + 1, b : b + 1]
-            values[1][t, b] = networks["joint"](h[None, None], u)[0, 0]
-            values[2][t, b] = networks["joint"](h[None, None], ubar)[0, 0]
+            values[1][t, b] = q_jt(networks["joint"], h, u)
+            values[2][t, b] = q_jt(networks["joint"], h, ubar)
             for i, k in product(range(n_agents), range(q.shape[-1])) if variant == "alt" else ():
                 other = u.clone()
                 other[0, 0, i] = k
-                values[3][t, b, i, k] = networks["joint"](h[None, None], other)[0, 0]
+                values[3][t, b, i, k] = q_jt(networks["joint"], h, other)
             if value_net:
                 values[4][t, b] = networks["value"](h[None, None])[0, 0]
             if td_target == "joint":
-                values[5][t, b] = targets["joint"](next_h[None, None], next_ubar)[0, 0]
+                values[5][t, b] = q_jt(targets["joint"], next_h, next_ubar)
             else:
                 values[5][t, b] = sum(target_q[t + 1, b, i, next_ubar[0, 0, i]] for i in range(n_agents))
                 values[5][t, b] += targets["value"](next_h[None, None])[0, 0] if value_net else 0
@@ -506,13 +509,13 @@ def test_qtran_truncation_bootstraps_and_termination_does_not(variant):
 def test_counterfactual_network_does_not_see_an_agents_own_action_and_sees_everybody_elses():
     torch.manual_seed(0)
     network = qtran.JointNetwork(hidden_dim=16, n_actions=4, joint_dim=8)
-    features, actions = torch.randn(5, 3, 3, 16), torch.randint(4, (5, 3, 3))
-    q_jt = network.counterfactual(features, actions)
+    encoded, actions = torch.randn(5, 3, 3, 8), torch.randint(4, (5, 3, 3))
+    q_jt = network.counterfactual(encoded, actions)
     assert q_jt.shape == (5, 3, 3, 4)
     for j in range(3):
         other = actions.clone()
         other[2, 1, j] = (other[2, 1, j] + 1) % 4
-        changed = ~torch.isclose(network.counterfactual(features, other), q_jt, rtol=0, atol=1e-6)
+        changed = ~torch.isclose(network.counterfactual(encoded, other), q_jt, rtol=0, atol=1e-6)
         expected = torch.zeros_like(changed)
         expected[2, 1] = True
         expected[2, 1, j] = False
@@ -523,7 +526,11 @@ def test_counterfactual_network_does_not_see_an_agents_own_action_and_sees_every
 def test_joint_networks_use_every_agent_and_mix_neither_times_nor_episodes(name):
     torch.manual_seed(0)
     joint, value = qtran.JointNetwork(16, 4, 8), qtran.ValueNetwork(16, 8)
-    network = {"joint": joint, "counterfactual": joint.counterfactual, "value": value}[name]
+    network = {
+        "joint": lambda features, actions: joint(joint.encoder(features), actions),
+        "counterfactual": lambda features, actions: joint.counterfactual(joint.encoder(features), actions),
+        "value": value,
+    }[name]
     features, actions = torch.randn(5, 3, 3, 16), torch.randint(4, (5, 3, 3))
     inputs = () if name == "value" else (actions,)
     before = network(features, *inputs)
@@ -567,12 +574,13 @@ def test_agreement_is_the_share_found_by_trying_every_joint_action(variant):
     info = qtran.compute_loss(networks, targets, batch, args, diagnose=True)[1]
     assert "values/agreement" not in qtran.compute_loss(networks, targets, batch, args)[1]
     q, features = networks["agent"](batch.obs)
+    encoded = networks["joint"].encoder(features)
     agree = []
     for t, b in batch.filled.nonzero().tolist():
         can = [[k for k in range(4) if batch.avail_actions[t, b, i, k]] for i in range(2)]
         value = {}
         for u in product(*can):
-            q_jt = networks["joint"](features[t, b][None, None], torch.tensor([[u]]))[0, 0]
+            q_jt = networks["joint"](encoded[t, b][None, None], torch.tensor([[u]]))[0, 0]
             value[u] = q_jt.item()
         own = tuple(max(can[i], key=lambda k: q[t, b, i, k].item()) for i in range(2))
         agree.append(max(value, key=value.get) == own)

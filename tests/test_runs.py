@@ -253,7 +253,7 @@ def test_table_of_what_was_learned(run, script, capsys):
     if script is qtran:
         network = qtran.JointNetwork(64, 3, 128)
         network.load_state_dict(model["joint"])
-        q_jt = network(features.expand(1, 9, 2, 64), joint[None])[0].detach().numpy().reshape(3, 3)
+        q_jt = network(network.encoder(features).expand(1, 9, 2, 128), joint[None])[0].detach().numpy().reshape(3, 3)
         value = qtran.ValueNetwork(64, 128)
         value.load_state_dict(model["value"])
         v_jt = value(features).detach().numpy()
