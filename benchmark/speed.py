@@ -65,10 +65,10 @@ def flops(algorithm, args, env):
         products += steps * (2 * first + 3 * last) + steps * (first + last)
     if algorithm.startswith("qtran"):
         J = args.joint_dim
-        encoder, head = N * H * J, J * J + J
-        products += steps * 3 * (encoder + head)  # Q_jt at u, to be learned
-        products += steps * (head + encoder + head)  # at ubar, with the same encodings; of the target
-        products += steps * 3 * (encoder + head) * args.value_net  # V_jt
+        encoded, head = N * H * J, J * J + J
+        products += steps * 3 * (encoded + head)  # Q_jt at u, to be learned
+        products += steps * (head + encoded + head)  # at ubar, with the same encodings; of the target
+        products += steps * 3 * (encoded + head) * args.value_net  # V_jt
         if algorithm == "qtran-alt":
             products += steps * N * A * head  # at every action of every agent
     return 2 * products

@@ -50,13 +50,16 @@ GAMES = {
     "predator_prey_2v1_0.5": Game(f"{SMALL_TITLE} 0.5", f"{HUNT} 0.5", 28.89, -11.45, HUNTING),
     "predator_prey_2v1_1.0": Game(f"{SMALL_TITLE} 1.0", f"{HUNT} 1.0 {LONG}", 25.74, -23.97, HUNTING),
     "predator_prey_2v1_1.5": Game(f"{SMALL_TITLE} 1.5", f"{HUNT} 1.5 {LONG}", 23.77, -36.49, HUNTING, solved=0.8),
+    "predator_prey_2v1_1.5_short": Game(
+        f"{SMALL_TITLE} 1.5, 1 million steps", f"{HUNT} 1.5", 23.77, -36.49, HUNTING, solved=0.8
+    ),
     "predator_prey_4v2_0.5": Game(f"{LARGE_TITLE} 0.5", f"{HUNT} 0.5 {LARGE}", None, -20.69, HUNTING, found=24.21),
     "predator_prey_4v2_1.5": Game(f"{LARGE_TITLE} 1.5", f"{HUNT} 1.5 {LARGE}", None, -68.08, HUNTING, found=8.27),
     "predator_prey_4v2_1.5_whole_grid": Game(
         f"{LARGE_TITLE} 1.5, whole grid", f"{HUNT} 1.5 {FOUR} {LONG}", None, -68.08, HUNTING, found=8.27
     ),
 }
-PAPER = [name for name in GAMES if not name.endswith(("long", "whole_grid"))]
+PAPER = [name for name in GAMES if not name.endswith(("long", "short", "whole_grid"))]
 
 
 class Row(NamedTuple):
@@ -85,6 +88,7 @@ SUITES = {
         Row("gaussian_squeeze_2_long", SCRIPTS, 1),
         Row("predator_prey_2v1_0.5", FORMS | PARTS, 3),
         Row("predator_prey_2v1_1.5", FORMS, 3),
+        Row("predator_prey_2v1_1.5_short", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
     ],
 }
