@@ -114,7 +114,7 @@ def test_time_to_solve(optimum, arguments, result, monkeypatch):
 
 
 def test_suites_name_the_optimum_and_the_return_of_random_play():
-    known = {name: optimum.predator_prey([float(name[-3:])])[0] for name in suites.GAMES if "2v1" in name}
+    known = {name: optimum.predator_prey([float(name.split("_")[3])])[0] for name in suites.GAMES if "2v1" in name}
     known |= {f"gaussian_squeeze_{k}": optimum.gaussian_squeeze(k, draws=300_000) for k in (1, 2)}
     for name, best in known.items():
         assert suites.GAMES[name].optimum == pytest.approx(best, abs=0.02)
