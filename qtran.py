@@ -269,13 +269,14 @@ class JointNetwork(nn.Module):
         taken = F.relu(encoded + self.actions.weight.t()[actions])  # [T, B, n_agents, joint_dim]
         return self.head(taken.sum(-2)).squeeze(-1)
 
+    @torch.no_grad()  # D passes no gradient to Q_jt
     def counterfactual(self, encoded, actions):
         """Q_jt(tau, ., u_-i) of every agent i, equation (9): [T, B, n_agents, n_actions]."""
-        w = self.actions.weight.t().contiguous()  # [n_actions, joint_dim]; not contiguous, it slows down all below
+        w = self.actions.weight.t().contiguous()  # [n_actions, joint_dim]
         taken = F.relu(encoded + w[actions])  # [T, B, n_agents, joint_dim]
         others = taken.sum(-2, keepdim=True) - taken  # all but agent i's own
-        every = F.relu(encoded[..., None, :] + w)  # [T, B, n_agents, n_actions, joint_dim]
-        return self.head(others[..., None, :] + every).squeeze(-1)
+        every = (encoded[..., None, :] + w).relu_()  # [T, B, n_agents, n_actions, joint_dim], large: changed in place
+        return self.head(every.add_(others[..., None, :])).squeeze(-1)
 
 
 class ValueNetwork(nn.Module):
