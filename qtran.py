@@ -33,7 +33,7 @@ little.)
     python qtran.py --env matrix_game                   prints what was learned, as Table 1 of the paper does
     python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
     python qtran.py --predator-prey.penalty 1.5 --total-timesteps 2e6
-                                                        where VDN and QMIX stay away from the prey; takes longer
+                                                        the highest penalty of the paper; takes longer to learn
     python qtran.py --env predator_prey --variant base  QTRAN-base
     python qtran.py --env predator_prey --help          all arguments, with their defaults for this environment
 

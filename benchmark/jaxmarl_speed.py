@@ -26,10 +26,9 @@ from pathlib import Path
 import numpy as np
 
 EPISODES, COPIES, WARM_UP, MORE = 5000, 32, 32, 16  # JaxMARL begins to learn with the 32nd episode of every copy
-DIMENSIONS = {"2v1": (2, 60, 75), "4v2": (4, 64, 294)}  # n_agents, obs_dim, state_dim with the 5x5 view
 
 
-def jaxmarl(path, game):
+def jaxmarl(path, n_agents, obs_dim, state_dim):
     """Seconds for one round of JaxMARL: an episode in each of 32 copies, and 32 updates."""
     import jax
     import jax.numpy as jnp
@@ -41,7 +40,6 @@ def jaxmarl(path, game):
     spec = importlib.util.spec_from_file_location("qmix_rnn", path)
     qmix_rnn = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(qmix_rnn)
-    n_agents, obs_dim, state_dim = DIMENSIONS[game]
 
     @struct.dataclass
     class Steps:
@@ -91,12 +89,12 @@ def jaxmarl(path, game):
     return (seconds(WARM_UP + MORE) - seconds(WARM_UP)) / MORE
 
 
-def run_jaxmarl(python, path, game, threads):
+def run_jaxmarl(python, path, env, threads):
     environment = dict(os.environ, JAX_PLATFORMS="cpu")
     if threads == 1:
         environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     result = subprocess.run(
-        [python, __file__, "--qmix", path, "--child", game],
+        [python, __file__, "--qmix", path, "--child", *map(str, (env.n_agents, env.obs_dim, env.state_dim))],
         env=environment,
         preexec_fn=lambda: os.sched_setaffinity(0, range(threads)),
         stdout=subprocess.PIPE,
@@ -112,7 +110,7 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="a Python with JaxMARL")
     parser.add_argument("--qmix", required=True, help="JaxMARL's baselines/QLearning/qmix_rnn.py")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=int, nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if not Path(given.qmix).is_file():
         parser.error(f"argument --qmix: must be JaxMARL's baselines/QLearning/qmix_rnn.py, got {given.qmix}")
@@ -121,15 +119,14 @@ def main():
     if given.repetitions < 1:
         parser.error(f"argument --repetitions: must be at least 1, got {given.repetitions}")
     if given.child:
-        return print(jaxmarl(given.qmix, given.child))
+        return print(jaxmarl(given.qmix, *given.child))
 
-    os.environ["OMP_NUM_THREADS"] = "1"
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from benchmark import speed
 
     speed.torch.set_num_threads(1)
-    ours = {game: speed.Workload("qmix", game, reference=True) for game in DIMENSIONS}
-    seconds = {(game, who): [] for game in DIMENSIONS for who in ("ours", "JaxMARL", "JaxMARL, 2 threads")}
+    ours = {game: speed.Workload("qmix", game, reference=True) for game in speed.GAMES}
+    seconds = {(game, who): [] for game in ours for who in ("ours", "JaxMARL", "JaxMARL, 2 threads")}
     for workload in ours.values():
         workload.run()  # to warm up
     print("game  repetition  steps/s: ours  JaxMARL  JaxMARL, 2 threads", flush=True)
@@ -139,12 +136,12 @@ def main():
             for _ in range(4):
                 workload.run()
             row = [(time.perf_counter() - start) / 4]
-            row += [run_jaxmarl(given.python, given.qmix, game, threads) for threads in (1, 2)]
+            row += [run_jaxmarl(given.python, given.qmix, workload.env, threads) for threads in (1, 2)]
             for of_one, value in zip((seconds[k] for k in seconds if k[0] == game), row):
                 of_one.append(value)
             rates = [f"{COPIES * 100 / value:,.0f}" for value in row]
             print(f"{game}   {repetition + 1:10}  {rates[0]:>13}  {rates[1]:>7}  {rates[2]:>18}", flush=True)
-    for game in DIMENSIONS:
+    for game in ours:
         medians = [f"{COPIES * 100 / np.median(seconds[k]):,.0f}" for k in seconds if k[0] == game]
         print(f"{game}       median  {medians[0]:>13}  {medians[1]:>7}  {medians[2]:>18}")
 

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import envs
 import vdn
-from benchmark import __main__, curves, optimum, runner, speed, squeeze, suites, wandb_report
+from benchmark import __main__, curves, jaxmarl_speed, optimum, runner, speed, squeeze, suites, wandb_report
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -111,6 +111,37 @@ def test_time_to_solve(optimum, arguments, result, monkeypatch):
     else:
         solved = speed.time_to_solve("game", seed=1)
         assert solved is None if result is None else (solved[0] > 0 and solved[1] == result)
+
+
+def test_jaxmarl_beside_ours(tmp_path, monkeypatch, capsys):
+    """With a stand-in for JaxMARL that takes 1.6 seconds for a round on one CPU, and half of it on two."""
+    python, asked = tmp_path / "python", tmp_path / "asked"
+    cpus = len(os.sched_getaffinity(0))
+    answer = "[ $(env -u OMP_NUM_THREADS nproc) = 1 ] && echo 1.6 || echo 0.8"
+    python.write_text(f"#!/bin/sh\necho $* >> {asked}\necho noise\n{answer}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(speed.Workload, "run", lambda workload: time.sleep(0.01))
+    monkeypatch.setattr(sys, "argv", ["jaxmarl_speed.py", "--python", str(python), "--qmix", __file__])
+    jaxmarl_speed.main()
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[:2] for row in table] == [[game, of] for of in ("1", "2", "3", "median") for game in speed.GAMES]
+    for _, _, ours, one, two in table:
+        assert 1000 < int(ours.replace(",", "")) <= 320_000
+        assert (one, two) == ("2,000", "4,000" if cpus > 1 else "2,000")
+    dimensions = [line.split("--child ")[1] for line in asked.read_text().splitlines()]
+    assert dimensions == ["2 60 75", "2 60 75", "4 64 294", "4 64 294"] * 3
+    python.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(SystemExit, match="exit code 3"):
+        jaxmarl_speed.main()
+
+
+@pytest.mark.parametrize("argv", ["--qmix nowhere.py", "--python nowhere", "--repetitions 0"])
+def test_mistakes_beside_jaxmarl(argv, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["jaxmarl_speed.py", "--qmix", __file__, *argv.split()])
+    with pytest.raises(SystemExit, match="2"):
+        jaxmarl_speed.main()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert all(word in said for word in argv.split())
 
 
 def test_suites_name_the_optimum_and_the_return_of_random_play():

@@ -171,3 +171,9 @@ def test_published_tables_are_what_the_runs_printed():
 
 def test_speed_in_the_readme_is_what_the_benchmark_printed():
     assert "```\n" + (ROOT / "benchmark/results/speed.txt").read_text() + "```" in README
+
+
+def test_readme_quotes_the_speed_of_jaxmarl():
+    lines = (ROOT / "benchmark/results/jaxmarl_speed.txt").read_text().splitlines()[-2:]
+    (_, _, ours_2v1, theirs_2v1, _), (_, _, ours_4v2, theirs_4v2, _) = (line.split() for line in lines)
+    assert f"{theirs_2v1} steps/s to our {ours_2v1} with two predators, {theirs_4v2} to {ours_4v2}" in README
