@@ -96,7 +96,7 @@ def run_jaxmarl(python, path, env, threads):
     result = subprocess.run(
         [python, __file__, "--qmix", path, "--child", *map(str, (env.n_agents, env.obs_dim, env.state_dim))],
         env=environment,
-        preexec_fn=lambda: os.sched_setaffinity(0, range(threads)),
+        preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads]),
         stdout=subprocess.PIPE,
         text=True,
     )
