@@ -10,8 +10,8 @@ of what its configuration with agents and mixer of this width has (MPE); ours ha
 
 JaxMARL has no predator-prey. It plays a game of the same dimensions in which nothing happens but that steps are
 counted, so that playing costs it next to nothing; we play predator-prey. Its compilation is not counted: what is timed
-is how much longer a compiled run takes for 16 x 32 episodes more, once it has begun to learn. It gets one thread on one
-CPU as we do, and for comparison all the threads that it wants on two.
+is how much longer a compiled run takes for 16 x 32 episodes more, once it has begun to learn. We have one thread.
+JaxMARL has one thread on one CPU, and for comparison all the threads that it wants on two.
 """
 
 import argparse

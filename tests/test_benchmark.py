@@ -126,7 +126,7 @@ def test_jaxmarl_beside_ours(tmp_path, monkeypatch, capsys):
     table = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert [row[:2] for row in table] == [[game, of] for of in ("1", "2", "3", "median") for game in speed.GAMES]
     for _, _, ours, one, two in table:
-        assert 1000 < int(ours.replace(",", "")) <= 320_000
+        assert 0 < int(ours.replace(",", "")) <= 320_000  # a round takes 0.01 seconds at least
         assert (one, two) == ("2,000", "4,000" if cpus > 1 else "2,000")
     dimensions = [line.split("--child ")[1] for line in asked.read_text().splitlines()]
     assert dimensions == ["2 60 75", "2 60 75", "4 64 294", "4 64 294"] * 3
