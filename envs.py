@@ -1,13 +1,13 @@
 """Batched environments for cooperative multi-agent reinforcement learning, in numpy.
 
 One object steps `num_envs` independent copies of a game at once. All of them, and any class of your own that the
-scripts are to train on, follow one small protocol. E = num_envs, N = n_agents:
+scripts are to train on, follow one small protocol. E = num_envs, N = n_agents; options come from --env-args:
 
     env = MyEnv(num_envs, seed, **options)
     env.num_envs, env.n_agents, env.n_actions, env.obs_dim, env.state_dim, env.episode_limit     integers
     obs, state = env.reset()                               start a new episode in every copy
     obs, state, reward, terminated = env.step(actions)     one step in every copy; actions int [E, N]
-    env.avail_actions                                      bool [E, N, n_actions]: what may be chosen now
+    env.avail_actions                                      bool [E, N, n_actions]: what can be chosen now
     env.render()                                           the first copy as text
 
     obs         [E, N, obs_dim]   what each agent sees; any dtype, in which the replay keeps it (bool: as bits)
@@ -24,33 +24,49 @@ least one available action. All randomness comes from one generator made from `s
 """
 
 import importlib
-from dataclasses import dataclass
-from typing import Literal
+import inspect
+from numbers import Integral, Real
 
 import numpy as np
 
 
-def make(name, num_envs, seed, **options):
+def make(name, num_envs, seed, /, **options):
     """Build an environment by its name, one of `ENVS`, or a class of your own by `"module:Class"`.
 
     Raises ValueError, with a line fit for a user, for an unknown name or option or a value that cannot work.
     """
-    if ":" in name:
+    if name in ENVS:
+        cls = ENVS[name]
+    elif ":" in name:
         module, _, attribute = name.partition(":")
         try:
             cls = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             where = "beside the script or on PYTHONPATH"
             raise ValueError(f"environment {name} cannot be imported, it must be {where}: {error}") from None
+    else:
+        raise ValueError(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
+
+    _, _, *parameters = inspect.signature(cls).parameters.values()  # without num_envs and seed
+    allowed = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    unknown = [key for key in options if key not in allowed]
+    if unknown and len(allowed) == len(parameters):
+        raise ValueError(f"{name} has no option {unknown[0]!r}, it has: {', '.join(allowed) or 'none'}")
+    if name not in ENVS:
         env = cls(num_envs, seed, **options)
         check(env)
         return env
-    if name not in ENVS:
-        raise ValueError(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
     try:
-        return ENVS[name](num_envs, seed, **options)
-    except (TypeError, ValueError) as error:  # TypeError: no such option
-        raise ValueError(f"{name}: {error}") from error
+        return cls(num_envs, seed, **options)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def check_number(name, value, kind, minimum):
+    """Raise ValueError unless the option is a finite number of its kind, Integral or Real, of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, kind) or not minimum <= value < np.inf:
+        what = "an integer" if kind is Integral else "a number"
+        raise ValueError(f"{name} must be {what} of at least {minimum}, got {value!r}")
 
 
 def check(env):
@@ -100,9 +116,9 @@ class MatrixGame:
 class TwoStepGame:
     """Two agents, two actions, two steps (Rashid et al. 2018, section 5).
 
-    In the first step agent 0 alone picks the matrix of the second: action 0 leads to 2A, where everything pays 7,
+    In the first step agent 0 alone chooses the matrix of the second: action 0 leads to 2A, where everything pays 7,
     action 1 to 2B, where both agents have to choose action 1 for 8. Observation and state: one-hot of (first step,
-    2A, 2B), all zeros when it is over.
+    2A, 2B), all zeros when it has ended.
     """
 
     payoff = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
@@ -114,14 +130,14 @@ class TwoStepGame:
         self.reset()
 
     def reset(self):
-        self.stage = np.zeros(self.num_envs, int)  # 0: first step, 1: in 2A, 2: in 2B, 3: over
+        self.stage = np.zeros(self.num_envs, int)  # 0: first step, 1: in 2A, 2: in 2B, 3: ended
         return self._observe()
 
     def step(self, actions):
-        picking, over = self.stage == 0, self.stage == 3
+        first, ended = self.stage == 0, self.stage == 3
         payoff = self.payoff[np.clip(self.stage - 1, 0, 1), actions[:, 0], actions[:, 1]]
-        reward = np.where(picking | over, np.float32(0), payoff)
-        self.stage = np.where(picking, 1 + actions[:, 0], 3)
+        reward = np.where(first | ended, np.float32(0), payoff)
+        self.stage = np.where(first, 1 + actions[:, 0], 3)
         return *self._observe(), reward, self.stage == 3
 
     def _observe(self):
@@ -129,41 +145,33 @@ class TwoStepGame:
         return np.repeat(state[:, None], 2, axis=1), state
 
     def render(self):
-        return ("step 1", "step 2, matrix 2A", "step 2, matrix 2B", "over")[self.stage[0]]
-
-
-@dataclass
-class GaussianSqueezeOptions:
-    n_agents: int = 10
-    """number of agents"""
-    n_domains: Literal[1, 2] = 1
-    """number of reward peaks, the paper's K: 1, or 2 (multi-domain), whose lower second peak is the pitfall"""
-    observation: Literal["full", "own"] = "full"
-    """what an agent sees: every agent's scale s_j, as in the authors' code, or its own s_i only"""
+        return ("step 1", "step 2, matrix 2A", "step 2, matrix 2B", "ended")[self.stage[0]]
 
 
 class GaussianSqueeze:
     """n agents choose amounts u_i in 0..10 whose weighted sum should hit a target, one step (Son et al. 2019, 5.2).
 
     s_i ~ U(0, 0.2) is drawn at every reset, x = sum_i s_i u_i, reward = sum_k x exp(-(x - mu_k)^2 / sigma_k^2) with
-    (mu, sigma) = (8, 0.5) and, for two domains, (5, 1) as well. The state is s.
+    (mu, sigma) = (8, 0.5) and, for two domains, (5, 1) as well. The state is s. Options:
+
+    n_agents     number of agents
+    n_domains    number of reward peaks, the paper's K: 1, or 2 (multi-domain), whose lower second peak is the pitfall
+    observation  what an agent sees: full, every agent's s_j, as in the authors' code, or own, its own s_i only
     """
 
     n_actions, episode_limit = 11, 1
 
-    def __init__(self, num_envs, seed, **options):
-        options = GaussianSqueezeOptions(**options)
-        if options.n_agents < 1:
-            raise ValueError(f"n_agents must be at least 1, got {options.n_agents}")
-        if options.n_domains not in (1, 2):
-            raise ValueError(f"n_domains must be 1 or 2, got {options.n_domains}")
-        if options.observation not in ("full", "own"):
-            raise ValueError(f"observation must be full or own, got {options.observation!r}")
-        self.num_envs, self.n_agents, self.state_dim = num_envs, options.n_agents, options.n_agents
-        self.full = options.observation == "full"
-        self.obs_dim = self.n_agents if self.full else 1
-        self.mu = np.array([8.0, 5.0])[: options.n_domains]
-        self.sigma = np.array([0.5, 1.0])[: options.n_domains]
+    def __init__(self, num_envs, seed, n_agents=10, n_domains=1, observation="full"):
+        check_number("n_agents", n_agents, Integral, 1)
+        if str(n_domains) not in ("1", "2"):
+            raise ValueError(f"n_domains must be 1 or 2, got {n_domains!r}")
+        if observation not in ("full", "own"):
+            raise ValueError(f"observation must be full or own, got {observation!r}")
+        self.num_envs, self.n_agents, self.state_dim = num_envs, n_agents, n_agents
+        self.full = observation == "full"
+        self.obs_dim = n_agents if self.full else 1
+        self.mu = np.array([8.0, 5.0])[:n_domains]
+        self.sigma = np.array([0.5, 1.0])[:n_domains]
         self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
         self.rng = np.random.default_rng(seed)
         self.reset()
@@ -231,20 +239,6 @@ def hunters(positions, n_predators):
     return (distance[..., 0] + distance[..., 1] == 1).sum(axis=1)
 
 
-@dataclass
-class PredatorPreyOptions:
-    penalty: float = 0.5
-    """P: the team loses this for every prey that one predator attacks alone; the paper has 0.5, 1.0 and 1.5"""
-    grid_size: int = 5
-    """rows and columns of the grid"""
-    n_predators: int = 2
-    """number of predators, the agents"""
-    n_prey: int = 1
-    """number of prey, which move at random"""
-    view: int | None = None
-    """cells an agent sees in each direction: 2 is a 5x5 window, None the whole grid"""
-
-
 class PredatorPrey:
     """Modified predator-prey: attacking together is rewarded, attacking alone punished (Son et al. 2019, section 5.3).
 
@@ -253,30 +247,37 @@ class PredatorPrey:
     than its own; one with exactly one predator next to it pays -penalty. Episodes are truncated after 100 steps.
 
     obs: the window around the agent, (2 view + 1)^2 cells in the planes predators and prey, then its own row and column
-    one-hot. state: every entity's cell one-hot. Both are bool.
+    one-hot. state: every entity's cell one-hot. Both are bool. Options:
+
+    penalty      P, what the team loses for every prey that one predator attacks alone; the paper has 0.5, 1.0 and 1.5
+    grid_size    rows and columns of the grid
+    n_predators  number of predators, the agents
+    n_prey       number of prey
+    view         cells an agent sees in each direction: 2 is the paper's 5x5 window; by default the entire grid
     """
 
     n_actions, episode_limit = 5, 100
 
-    def __init__(self, num_envs, seed, **options):
-        options = PredatorPreyOptions(**options)
-        options.view = options.grid_size - 1 if options.view is None else options.view
-        for name, least in {"penalty": 0, "grid_size": 2, "n_predators": 1, "n_prey": 1, "view": 1}.items():
-            if not least <= getattr(options, name) < np.inf:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
-        self.n_entities, self.n_cells = options.n_predators + options.n_prey, options.grid_size**2
+    def __init__(self, num_envs, seed, penalty=0.5, grid_size=5, n_predators=2, n_prey=1, view=None):
+        check_number("penalty", penalty, Real, 0)
+        check_number("grid_size", grid_size, Integral, 2)
+        check_number("n_predators", n_predators, Integral, 1)
+        check_number("n_prey", n_prey, Integral, 1)
+        view = grid_size - 1 if view is None else view
+        check_number("view", view, Integral, 1)
+        self.n_entities, self.n_cells = n_predators + n_prey, grid_size**2
         if self.n_entities > self.n_cells:
             raise ValueError(f"n_predators + n_prey must be at most {self.n_cells} cells, got {self.n_entities}")
-        self.num_envs, self.n_agents = num_envs, options.n_predators
-        self.penalty, self.grid_size, self.view = options.penalty, options.grid_size, options.view
+        self.num_envs, self.n_agents = num_envs, n_predators
+        self.penalty, self.grid_size, self.view = penalty, grid_size, view
         self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)
         self.rng = np.random.default_rng(seed)
 
         # What an agent sees of an empty grid from each cell: only where it is itself [n_cells, obs_dim].
         width, place = 2 * self.view + 1, np.eye(self.grid_size, dtype=bool)
         row, col = np.divmod(np.arange(self.n_cells), self.grid_size)
-        nobody = np.zeros((self.n_cells, 2 * width**2), bool)
-        self.empty_view = np.hstack([nobody, place[row], place[col]])
+        planes = np.zeros((self.n_cells, 2 * width**2), bool)
+        self.empty_view = np.hstack([planes, place[row], place[col]])
         # Where entity j at (row, col) of the window stands in the observation: plane[j] + row * width + col.
         self.plane = np.where(np.arange(self.n_entities) < self.n_agents, 0, width**2)
         self.cell_one_hot = np.eye(self.n_cells, dtype=bool)

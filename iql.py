@@ -7,118 +7,387 @@ reward r and the weights of one network:
     y_i = r + gamma max_{u'} Q_i(tau_i', u'; target)                                                        (1)
     L   = mean over agents of (Q_i(tau_i, u_i) - y_i)^2                                                     (2)
 
-The others' learning and exploration make r noisy for each agent, and every agent is credited with the whole of it,
-whatever it contributed. The other scripts differ from this one in the loss and what it needs, and in nothing else: try
+The others' learning and exploration make r noisy for each agent, and every agent is credited with all of it, whatever
+it contributed. The other scripts differ from this one in the loss and what it needs, and in nothing else: try
 `diff iql.py vdn.py`.
 
     python iql.py --env predator_prey --seed 1          a run of a few minutes; logs below runs/
-    python iql.py --env predator_prey --recurrent       agents that remember (a GRU)
+    python iql.py --env predator_prey --recurrent       agents with a GRU
     python iql.py --env predator_prey --help            all arguments, with their defaults for this environment
 """
 
-# [shared: arguments]
+# [shared: imports, arguments]
 # /// script
 # requires-python = ">=3.10"
-# dependencies = [
-#     "numpy>=1.26,<3",
-#     "torch==2.13.0",
-#     "tyro>=1.0,<2",
-#     "wandb>=0.31,<0.32",
-# ]
+# dependencies = ["numpy>=1.26,<3", "torch==2.13.0", "tyro>=1.0,<2", "wandb>=0.31,<0.32"]
 # ///
 import argparse
 import copy
 import csv
 import json
 import os
-import platform
+import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 import tyro
-from tyro.constructors import PrimitiveConstructorSpec
+import wandb
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 import envs
-
-
-def whole(words):
-    if float(words[0]) % 1:
-        raise ValueError(f"{words[0]} is not a whole number")
-    return int(float(words[0]))
-
-
-# An integer that may be written 1e6.
-Count = Annotated[int, PrimitiveConstructorSpec(1, "INT", whole, lambda x: isinstance(x, int), lambda x: [str(x)])]
 
 
 @dataclass
 class Args:
     env: str = "predator_prey"
     """matrix_game, two_step_game, gaussian_squeeze, predator_prey, or module:Class for an environment of your own"""
-    seed: Count = 1
-    """seed of everything random: environments, exploration, replay, weights"""
+    env_args: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """options of the environment as pairs KEY VALUE, e.g. penalty 1.5 view 2; docs/environments.md lists them"""
+    seed: int = 1
+    """seed of environments, exploration, replay and weights"""
     cuda: bool = False
-    """keep networks and losses on the GPU"""
+    """train on the GPU"""
     exp_name: str = Path(__file__).stem
     """name of the experiment"""
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
-    """offline: W&B files in the run folder, to be uploaded later or never; online: upload now; disabled: none"""
+    """offline: W&B files in the run folder, to upload later or never; online: upload now; disabled: no W&B"""
     wandb_project_name: str = "value-factorisation"
     """the W&B project"""
     wandb_entity: str | None = None
     """the W&B user or team, if not your default one"""
 
-    total_timesteps: Count = 1_000_000
+    total_timesteps: int = 1_000_000
     """environment steps to train for, rounded up to whole episodes of all copies"""
-    num_envs: Count = 20
+    num_envs: int = 20
     """copies of the environment that play in parallel"""
-    eval_interval: Count = 20_000
+    eval_interval: int = 20_000
     """steps between greedy evaluations of 32 episodes; each is a line of metrics.csv"""
     start_e: float = 1.0
     """epsilon at the start"""
     end_e: float = 0.1
     """epsilon at the end"""
     exploration_fraction: float = 0.5
-    """share of the steps over which epsilon falls from start to end"""
+    """fraction of total-timesteps over which epsilon falls linearly from start to end"""
 
     recurrent: bool = False
-    """agents remember by a GRU; otherwise they know only their present observation and last action"""
-    hidden_dim: Count = 128
+    """agents with a GRU; otherwise they know only their current observation and last action"""
+    hidden_dim: int = 128
     """width of the agent network"""
-    buffer_size: Count = 2_000_000
-    """steps in the replay, which keeps a full episode's room for each episode"""
-    train_frequency: Count = 16
-    """environment steps for each update"""
-    batch_size: Count = 128
-    """windows in each update"""
-    window: Count = 1
-    """consecutive steps in a window; shorter episodes are taken whole"""
+    buffer_size: int = 2_000_000
+    """capacity of the replay buffer in steps, counting every episode at its full length"""
+    train_frequency: int = 16
+    """environment steps per update"""
+    batch_size: int = 128
+    """windows per update"""
+    window: int = 1
+    """consecutive steps per window; an episode shorter than that is padded"""
     learning_rate: float = 5e-4
-    """step size of Adam"""
+    """learning rate of Adam"""
     gamma: float = 0.9
     """discount factor"""
     max_grad_norm: float = 10.0
-    """gradients are scaled down to this norm"""
-    target_network_frequency: Count = 400
-    """updates (not steps) between updates of the target network"""
+    """maximum norm for gradient clipping"""
+    target_network_frequency: int = 400
+    """updates (not steps) between updates of the target networks"""
     tau: float = 1.0
-    """how far the target network is moved towards the online one; 1 copies it"""
-
-    gaussian_squeeze: envs.GaussianSqueezeOptions = field(default_factory=envs.GaussianSqueezeOptions)
-    predator_prey: envs.PredatorPreyOptions = field(default_factory=envs.PredatorPreyOptions)
+    """target network update rate; 1 copies the online networks"""
     # [end]
 
 
-# [shared: parsing, agent]
-# Where an environment is so unlike predator-prey that the defaults above do not serve it.
+# [shared: batch, agent]
+# --- The algorithm --------------------------------------------------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
+
+    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation, last action and id, see `rollout`
+    state: Tensor  # [T+1, B, state_dim]
+    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
+    actions: Tensor  # [T, B, n_agents] int64
+    reward: Tensor  # [T, B]: one reward for the team
+    terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a time limit does not set it
+    mask: Tensor  # [T, B] bool: False for the padding after the end of an episode
+
+
+class Agent(nn.Module):
+    """Q_i for every agent i, with shared weights: Linear-ReLU-Linear-ReLU-Linear, or Linear-ReLU-GRU-Linear."""
+
+    def __init__(self, env, hidden_dim, recurrent):
+        super().__init__()
+        self.encoder = nn.Linear(env.obs_dim + env.n_actions + env.n_agents, hidden_dim)
+        self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
+        self.head = nn.Linear(hidden_dim, env.n_actions)
+
+    def forward(self, inputs, hidden=None):
+        """inputs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
+
+        The last row of the features is the GRU's hidden state; pass it as `hidden` to continue the sequence.
+        """
+        x = F.relu(self.encoder(inputs.float()))
+        if isinstance(self.core, nn.GRU):
+            h_0 = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
+            x = self.core(x.flatten(1, 2), h_0)[0].view_as(x)
+        else:
+            x = F.relu(self.core(x))
+        return self.head(x), x
+
+
+# [end]
+def compute_loss(networks, target_networks, batch, args):
+    """Equations (1) and (2) on a Batch: the loss, and metrics to log."""
+    q_i, _ = networks["agent"](batch.inputs[:-1])  # [T, B, n_agents, n_actions]
+    q_taken = q_i.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
+    with torch.no_grad():
+        first = 0 if args.recurrent else 1  # a GRU needs the window's first observation, too
+        target_q_i = target_networks["agent"](batch.inputs[first:])[0][1 - first :]  # [T, B, n_agents, n_actions]
+        target_max = target_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
+        bootstrap = target_max.masked_fill(batch.terminated[..., None], 0)  # [T, B, n_agents]
+        td_target = batch.reward[..., None] + args.gamma * bootstrap  # [T, B, n_agents] (1)
+    mask = batch.mask / batch.mask.sum()  # [T, B]: sum(x * mask) is the mean of x over all steps but the padding
+    loss = (((q_taken - td_target) ** 2).mean(-1) * mask).sum()  # (2)
+    return loss, {
+        "losses/td": loss,
+        "values/q_taken": (q_taken.mean(-1) * mask).sum(),
+        "values/target": (td_target.mean(-1) * mask).sum(),
+    }
+
+
+def make_networks(env, args):
+    return nn.ModuleDict({"agent": Agent(env, args.hidden_dim, args.recurrent)})
+
+
+# [shared: playing, remembering, training, paperwork]
+# --- Playing and remembering ----------------------------------------------------------------------------------------
+
+
+def epsilon_greedy(q_i, avail_actions, epsilon, rng):
+    """Actions [E, n_agents] for q_i, avail_actions [E, n_agents, n_actions]; every agent explores independently."""
+    greedy = np.where(avail_actions, q_i, -np.inf).argmax(axis=2)
+    random = np.where(avail_actions, rng.random(q_i.shape), -1).argmax(axis=2)  # uniform over the available actions
+    return np.where(rng.random(greedy.shape) < epsilon, random, greedy)
+
+
+@torch.no_grad()
+def rollout(env, agent, epsilon, rng, device):
+    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T = episode_limit, B = num_envs."""
+    obs, state = env.reset()
+    agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
+    last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
+    ended, hidden = np.zeros(env.num_envs, bool), None
+    observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
+    while True:
+        inputs = np.concatenate([obs, last_action, agent_id], axis=2)
+        avail_actions = (
+            env.avail_actions.astype(bool) | ended[:, None, None]
+        )  # padding allows everything: max is finite
+        observations.append((inputs, state.copy(), avail_actions))
+        if ended.all() or len(transitions) == env.episode_limit:
+            break
+        q_i, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
+        actions = epsilon_greedy(q_i[0].cpu().numpy(), env.avail_actions, epsilon, rng)
+        obs, state, reward, terminated = env.step(actions)
+        terminated = ended | terminated.astype(bool)
+        transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
+        ended = terminated
+        last_action = np.eye(env.n_actions, dtype=obs.dtype)[actions]
+    n_padding = env.episode_limit - len(transitions)  # if all copies have ended early
+    observations += [observations[-1]] * n_padding
+    transitions += [(actions, np.zeros_like(reward, np.float32), ended, ~ended)] * n_padding
+    return Batch(*map(np.stack, zip(*observations)), *map(np.stack, zip(*transitions)))
+
+
+class ReplayBuffer:
+    """The last `capacity` episodes, each field of Batch as an array [capacity, T, ...] with T = episode_limit (+ 1).
+
+    Observations, states and available actions that are bool are stored as bits, eight to a byte.
+    """
+
+    def __init__(self, capacity):
+        self.capacity, self.n_added, self.arrays = capacity, 0, None
+
+    def add(self, episodes):
+        """episodes: a Batch of numpy arrays as `rollout` returns it."""
+        self.n_bits = [x.shape[-1] if x.dtype == bool and x.ndim > 2 else None for x in episodes]
+        fields = [np.packbits(x, axis=-1) if n else x for x, n in zip(episodes, self.n_bits)]
+        if self.arrays is None:
+            self.arrays = [np.zeros((self.capacity, len(x), *x.shape[2:]), x.dtype) for x in fields]
+            self.length = np.zeros(self.capacity, int)
+        n_new = episodes.mask.shape[1]
+        slots = np.arange(self.n_added, self.n_added + n_new) % self.capacity
+        for array, x in zip(self.arrays, fields):
+            array[slots] = x.swapaxes(0, 1)
+        self.length[slots] = episodes.mask.sum(axis=0)
+        self.n_added += n_new
+
+    def sample(self, batch_size, window, rng, device):
+        """A Batch of tensors: `batch_size` windows, from uniformly drawn episodes and starts, with replacement."""
+        episode = rng.integers(min(self.n_added, self.capacity), size=batch_size)
+        start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
+        t = start + np.arange(window + 1)[:, None]  # [T+1, B]
+        fields = [array[episode, t[: window + (k < 3)]] for k, array in enumerate(self.arrays)]
+        fields = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(fields, self.n_bits)]
+        batch = Batch(*(torch.from_numpy(x).to(device) for x in fields))
+        return batch._replace(avail_actions=batch.avail_actions.bool())
+
+
+# --- Training -------------------------------------------------------------------------------------------------------
+
+
+def main(args):
+    if args.cuda and not torch.cuda.is_available():
+        exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
+    device = torch.device("cuda" if args.cuda else "cpu")
+    torch.set_num_threads(1)  # small matrices gain nothing from more
+    torch.manual_seed(args.seed)
+    env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
+    rng, eval_rng = np.random.default_rng(rng_seed), np.random.default_rng(eval_seed)
+    try:
+        env = envs.make(args.env, args.num_envs, env_seed, **args.env_args)
+        eval_env = envs.make(args.env, 32, eval_seed, **args.env_args)
+    except ValueError as error:
+        exit_with_error(error)
+    window, capacity = min(args.window, env.episode_limit), args.buffer_size // env.episode_limit
+    if args.batch_size * window > args.buffer_size:
+        exit_with_error(
+            f"--batch-size {args.batch_size} x {window} steps must be at most --buffer-size, {args.buffer_size}"
+        )
+    if args.num_envs > capacity:
+        exit_with_error(
+            f"--buffer-size must hold {args.num_envs} episodes of {env.episode_limit} steps, got {args.buffer_size}"
+        )
+    networks = make_networks(env, args).to(device)
+    target_networks = copy.deepcopy(networks).requires_grad_(False)
+    optimizer = torch.optim.Adam(networks.parameters(), args.learning_rate, fused=True)
+    replay_buffer = ReplayBuffer(capacity)
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # leave through `finally` below
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    folder, wandb_run = open_run(args)
+    print(f"{args.exp_name} on {args.env}, logs in {folder}", flush=True)
+    global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
+    returns, metrics = [], defaultdict(list)  # one entry per episode and per update since the last evaluation
+    start_time = print_time = time.time()
+    try:
+        while global_step < args.total_timesteps:
+            duration = args.exploration_fraction * args.total_timesteps
+            epsilon = float(np.interp(global_step, [0, duration], [args.start_e, args.end_e]))
+            episodes = rollout(env, networks["agent"], epsilon, rng, device)
+            replay_buffer.add(episodes)
+            returns.extend(episodes.reward.sum(axis=0))
+            global_step += int(episodes.mask.sum())
+
+            for _ in range(global_step // args.train_frequency - n_updates):
+                batch = replay_buffer.sample(args.batch_size, window, rng, device)
+                loss, new_metrics = compute_loss(networks, target_networks, batch, args)
+                optimizer.zero_grad()
+                loss.backward()
+                grad_norm = nn.utils.clip_grad_norm_(networks.parameters(), args.max_grad_norm)
+                optimizer.step()
+                n_updates += 1
+                if n_updates % args.target_network_frequency == 0:
+                    for target, online in zip(target_networks.parameters(), networks.parameters()):
+                        target.lerp_(online.detach(), args.tau)
+                for name, value in {**new_metrics, "losses/grad_norm": grad_norm}.items():
+                    metrics[name].append(value.detach())
+
+            if metrics and not metrics["losses/grad_norm"][-1].isfinite():
+                exit_with_error(
+                    f"loss is not finite at step {global_step}, update {n_updates}; last logged: {row}", code=1
+                )
+
+            seconds, finished = time.time() - start_time, global_step >= args.total_timesteps
+            if finished or (n_updates and global_step >= next_eval):
+                eval_returns = rollout(eval_env, networks["agent"], 0.0, eval_rng, device).reward.sum(axis=0)
+                row |= {
+                    "global_step": global_step,
+                    "charts/seconds": seconds,
+                    "charts/SPS": global_step / seconds,
+                    "charts/epsilon": epsilon,
+                    "charts/episodic_return": float(np.mean(returns)),
+                    "eval/return_mean": float(eval_returns.mean()),
+                    "eval/return_std": float(eval_returns.std()),
+                }
+                row |= {name: torch.stack(values).mean().item() for name, values in metrics.items()}  # or as last time
+                log(folder, wandb_run, row)
+                save(folder, networks, args, global_step)
+                returns, metrics = [], defaultdict(list)
+                next_eval = (global_step // args.eval_interval + 1) * args.eval_interval
+            if finished or time.time() - print_time > 5:
+                print_time = time.time()
+                left = timedelta(seconds=round(seconds * max(args.total_timesteps / global_step - 1, 0)))
+                print(
+                    f"step {global_step:,} of {args.total_timesteps:,}, train return "
+                    f"{episodes.reward.sum(axis=0).mean():.2f}, eval return {row.get('eval/return_mean', np.nan):.2f}, "
+                    f"{global_step / seconds:,.0f} steps/s, {left} left",
+                    flush=True,
+                )
+        exit_code = 0
+    except SystemExit as error:
+        exit_code = error.code
+        print(f"stopped at step {global_step:,}, what was logged is in {folder}", flush=True)
+        raise
+    finally:
+        wandb_run.finish(exit_code=exit_code)
+    print(f"python -m benchmark show {folder}  # look at this run")
+
+
+# --- Paperwork ------------------------------------------------------------------------------------------------------
+
+
+def open_run(args):
+    """Create runs/<env and its options>__<algorithm>__<seed>__<time>/ with config.json, and start W&B in it."""
+    variant = f"-{args.variant}" if hasattr(args, "variant") else ""  # of QTRAN
+    game = "-".join([args.env, *(f"{key}={value}" for key, value in args.env_args.items())])
+    game = "".join(c if c.isalnum() or c in "_.=-" else "." for c in game)[:100]
+    now = datetime.now().strftime("%Y%m%d-%H%M%S-%f")  # two runs may start in the same millisecond
+    folder = Path("runs") / f"{game}__{args.exp_name}{variant}__{args.seed}__{now}"
+    config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
+    try:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        exit_with_error(f"run folder {folder} cannot be written: {error.strerror}")
+
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else W&B looks up a host name even when offline
+    settings = wandb.Settings(console="off", silent=True, init_timeout=15, x_transaction_log_flush_interval=1)
+    names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
+    try:
+        if args.wandb_mode == "online" and not wandb.login(prompt=False):
+            raise wandb.Error("no API key: run `wandb login`, or train with --wandb-mode offline and upload later")
+        wandb_run = wandb.init(mode=args.wandb_mode, config=config, settings=settings, **names)
+    except wandb.Error as error:
+        shutil.rmtree(folder)
+        exit_with_error(f"--wandb-mode {args.wandb_mode}: {str(error).splitlines()[0]}")
+    wandb_run.define_metric("*", step_metric="global_step")
+    return folder, wandb_run
+
+
+def log(folder, wandb_run, row):
+    """Append a line to metrics.csv, where even a kill cannot lose it, then send it to W&B."""
+    is_new = not (folder / "metrics.csv").exists()
+    with open(folder / "metrics.csv", "a", newline="") as file:
+        csv.writer(file).writerows([row.keys(), row.values()] if is_new else [row.values()])
+    wandb_run.log(row)
+
+
+def save(folder, networks, args, global_step):
+    """Write weights and arguments to model.pt, by way of another file, so that a complete one exists at any time."""
+    weights = {name: network.state_dict() for name, network in networks.items()}
+    torch.save(weights | {"args": asdict(args), "global_step": global_step}, folder / "model.pt.new")
+    os.replace(folder / "model.pt.new", folder / "model.pt")
+
+
+# Defaults for games so unlike predator-prey that those of Args do not serve them.
 ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
 ONE_STEP |= dict(hidden_dim=64, buffer_size=500_000)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
@@ -129,382 +398,41 @@ DEFAULTS = {
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
     "gaussian_squeeze": ONE_STEP,
 }
-# A GRU learns from whole episodes of up to 100 steps: one update on 32 of them for each one played, as for QMIX.
+# A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100)
 
 
-def stop(message, code=2):
-    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
 def parse():
-    """Read the command line; --env and --recurrent choose the defaults of the rest. Mistakes end with exit code 2."""
+    """Read the command line; --env and --recurrent choose the defaults of the rest. A mistake ends with exit code 2."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--env", default=Args.env)
     first.add_argument("--recurrent", action=argparse.BooleanOptionalAction)
-    known = first.parse_known_args()[0]
+    known, _ = first.parse_known_args()
     defaults = DEFAULTS.get(known.env, RECURRENT if known.recurrent else {})
     args = tyro.cli(Args, default=Args(env=known.env, **defaults), description=__doc__.split("\n\n")[0])
 
-    limits = {argument.name: (1, np.inf) for argument in fields(Args) if argument.type is Count}
+    limits = {argument.name: (1, np.inf) for argument in fields(Args) if argument.type is int}
     limits |= {argument.name: (0, np.inf) for argument in fields(Args) if argument.type is float}
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
     limits["seed"] = (0, 2**32 - 1)
     for name, (low, high) in limits.items():
         value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
         if not low <= value <= high or value == np.inf:
-            stop(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
+            exit_with_error(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
     for name in ("exp_name", "wandb_project_name"):
         value = getattr(args, name)
         if not 0 < len(value) <= 100 or set(value) & set("/\\#?%:"):
-            stop(f"--{name.replace('_', '-')} must have 1 to 100 characters, none of / \\ # ? % :, got {value!r}")
-    for name in {"gaussian_squeeze", "predator_prey"} - {args.env}:
-        if getattr(args, name) != getattr(Args(), name):
-            stop(f"--{name.replace('_', '-')}.* must go with --env {name}, got --env {args.env}")
+            exit_with_error(
+                f"--{name.replace('_', '-')} must have 1 to 100 characters, none of / \\ # ? % :, got {value!r}"
+            )
     return args
 
 
-if __name__ == "__main__":
-    args = parse()  # before the slow imports, so that --help and mistakes are answered at once
-
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else W&B looks up a host name even when offline
-import torch  # noqa: E402
-import wandb  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-
-
-class Batch(NamedTuple):
-    """Windows of T steps from B episodes. Row t + 1 of the first three is what followed the actions of row t."""
-
-    obs: Tensor  # [T+1, B, n_agents, input_dim]: observation, last action and agent id, see `rollout`
-    state: Tensor  # [T+1, B, state_dim]
-    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
-    actions: Tensor  # [T, B, n_agents] int64
-    reward: Tensor  # [T, B] the team's
-    terminated: Tensor  # [T, B] bool: the game itself is over, nothing to bootstrap from; a time limit does not set it
-    filled: Tensor  # [T, B] bool: False for the padding after the end of an episode
-
-
-class Agent(nn.Module):
-    """Q_i of all agents, one set of weights: Linear-ReLU-GRU-Linear, or Linear-ReLU-Linear-ReLU-Linear."""
-
-    def __init__(self, env, hidden_dim, recurrent):
-        super().__init__()
-        self.encoder = nn.Linear(env.obs_dim + env.n_actions + env.n_agents, hidden_dim)
-        self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
-        self.head = nn.Linear(hidden_dim, env.n_actions)
-
-    def forward(self, obs, hidden=None):
-        """obs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
-
-        The last row of the features is the GRU's memory: given back as `hidden`, it continues the sequence.
-        """
-        x = F.relu(self.encoder(obs.float()))
-        if isinstance(self.core, nn.GRU):
-            memory = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
-            x = self.core(x.flatten(1, 2), memory)[0].view_as(x)
-        else:
-            x = F.relu(self.core(x))
-        return self.head(x), x
-
-
-# [end]
-
-
-def iql_loss(q, target_q, batch, gamma):
-    """Equations (1) and (2): the loss, and what to log of it.
-
-    q [T, B, n_agents, n_actions] are the Q_i at steps 0..T-1, target_q those of the target network at steps 1..T.
-    """
-    q_taken = q.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
-    target_max = target_q.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
-    bootstrap = target_max.masked_fill(batch.terminated[..., None], 0)  # [T, B, n_agents]
-    y = batch.reward[..., None] + gamma * bootstrap  # [T, B, n_agents] (1)
-    td_error = q_taken - y.detach()  # [T, B, n_agents]
-    weight = batch.filled / batch.filled.sum()  # [T, B]: to take means over what is not padding
-    loss = ((td_error**2).mean(-1) * weight).sum()  # (2)
-    return loss, {
-        "losses/td": loss,
-        "values/q_taken": (q_taken.mean(-1) * weight).sum(),
-        "values/target": (y.mean(-1) * weight).sum(),
-    }
-
-
-def make_networks(env, args):
-    return nn.ModuleDict({"agent": Agent(env, args.hidden_dim, args.recurrent)})
-
-
-def compute_loss(networks, targets, batch, args, diagnose=False):
-    """The loss of the networks on a Batch, and what to log of it. QTRAN has more to `diagnose` now and then."""
-    q, _ = networks["agent"](batch.obs[:-1])
-    first = 0 if args.recurrent else 1  # a GRU has to be warm before the second observation
-    with torch.no_grad():
-        target_q, _ = targets["agent"](batch.obs[first:])
-    return iql_loss(q, target_q[1 - first :], batch, args.gamma)
-
-
-# [shared: replay, rollout, logging, training]
-class Replay:
-    """The last `capacity` episodes, every field [capacity, episode_limit + 1, ...] in the type of `rollout`.
-
-    Observations, states and available actions that are bool are kept as bits, eight to a byte.
-    """
-
-    def __init__(self, capacity):
-        self.capacity, self.added, self.fields = capacity, 0, None
-
-    def add(self, episodes):
-        """episodes: a Batch of numpy arrays, whole episodes from `rollout`."""
-        self.n_bits = [x.shape[-1] if x.dtype == bool and x.ndim > 2 else None for x in episodes]
-        episodes = Batch(*(np.packbits(x, axis=-1) if n else x for x, n in zip(episodes, self.n_bits)))
-        if self.fields is None:
-            rows = len(episodes.obs)  # episode_limit + 1
-            self.fields = [np.zeros((self.capacity, rows, *x.shape[2:]), x.dtype) for x in episodes]
-            self.length = np.zeros(self.capacity, int)
-        n = episodes.filled.shape[1]
-        slots = np.arange(self.added, self.added + n) % self.capacity
-        for stored, new in zip(self.fields, episodes):
-            stored[slots, : len(new)] = new.swapaxes(0, 1)
-        self.length[slots] = episodes.filled.sum(axis=0)
-        self.added += n
-
-    def sample(self, batch_size, window, rng, device):
-        """A Batch of tensors: `batch_size` windows from episodes and starts drawn uniformly, with replacement."""
-        episode = rng.integers(min(self.added, self.capacity), size=batch_size)
-        start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
-        t = start + np.arange(window + 1)[:, None]  # [T+1, B]
-        windows = [stored[episode, t] for stored in self.fields]
-        windows = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(windows, self.n_bits)]
-        obs, state, avail_actions, *rest = (torch.from_numpy(x).to(device) for x in windows)
-        return Batch(obs, state, avail_actions.bool(), *(x[:-1] for x in rest))
-
-
-def epsilon_greedy(q, avail_actions, epsilon, rng):
-    """Each agent on its own explores with probability epsilon: q, avail_actions [E, N, n_actions] -> actions [E, N]."""
-    greedy = np.where(avail_actions, q, -np.inf).argmax(axis=2)
-    random = np.where(avail_actions, rng.random(q.shape), -1).argmax(axis=2)  # uniform over the available ones
-    return np.where(rng.random(greedy.shape) < epsilon, random, greedy)
-
-
-@torch.no_grad()
-def rollout(env, agent, epsilon, rng, device):
-    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T = episode_limit, B = num_envs."""
-    obs, state = env.reset()
-    agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
-    last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
-    over, hidden = np.zeros(env.num_envs, bool), None
-    before, after = [], []  # the rows of Batch's first three fields, and of the others
-    while True:
-        inputs = np.concatenate([obs, last_action, agent_id], axis=2)
-        may = env.avail_actions.astype(bool) | over[:, None, None]  # one action at least, so that padding is finite
-        before.append((inputs, state.copy(), may))
-        if over.all() or len(after) == env.episode_limit:
-            break
-        q, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
-        actions = epsilon_greedy(q[0].cpu().numpy(), env.avail_actions, epsilon, rng)
-        obs, state, reward, terminated = env.step(actions)
-        terminated = over | terminated.astype(bool)
-        after.append((actions, np.where(over, 0, reward).astype(np.float32), terminated, ~over))
-        over = terminated
-        last_action = np.eye(env.n_actions, dtype=obs.dtype)[actions]
-    rest = env.episode_limit - len(after)  # padding, not filled
-    before += [before[-1]] * rest
-    after += [(actions, np.zeros_like(after[-1][1]), over, ~over)] * rest
-    return Batch(*map(np.stack, zip(*before)), *map(np.stack, zip(*after)))
-
-
-def open_run(args):
-    """Create runs/<env>__<script>__<seed>__<time>/ with config.json, and start W&B in it."""
-    now = datetime.now().strftime("%Y%m%d-%H%M%S-%f")  # two runs may start in the same millisecond
-    folder = Path("runs") / f"{args.env.replace(':', '.')}__{args.exp_name}__{args.seed}__{now}"
-    versions = {"python": platform.python_version()}
-    versions |= {library.__name__: library.__version__ for library in (torch, np, wandb)}
-    git = "git describe --always --dirty --abbrev=40 --exclude=*".split()
-    try:
-        here = Path(__file__).resolve().parent
-        commit = subprocess.run(git, cwd=here, capture_output=True, text=True).stdout.strip() or None
-    except OSError:  # no git on this machine
-        commit = None
-    variant = getattr(args, "variant", None)  # of QTRAN
-    config = {"algo": Path(__file__).stem + (f"-{variant}" if variant else ""), **asdict(args)}
-    config |= {"git_commit": commit, "versions": versions, "command": sys.argv}
-    try:
-        folder.mkdir(parents=True)
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    except OSError as error:
-        stop(f"run folder {folder} cannot be written: {error.strerror}")
-
-    def init(mode):
-        settings = wandb.Settings(console="off", silent=True, init_timeout=15, x_transaction_log_flush_interval=1)
-        names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
-        run = wandb.init(mode=mode, config=config, settings=settings, **names)
-        run.define_metric("*", step_metric="global_step")
-        return run
-
-    if args.wandb_mode != "online":
-        return folder, init(args.wandb_mode)
-    try:
-        if not wandb.login(prompt=False):
-            raise wandb.Error("not logged in, see `wandb login`")
-        return folder, init("online")
-    except wandb.Error as error:
-        print(f"W&B logs offline: {str(error).splitlines()[0]}", flush=True)
-        return folder, init("offline")
-
-
-def log(folder, wandb_run, row):
-    """Append a line to metrics.csv, where a kill cannot lose it once this returns, and send it to W&B."""
-    is_new = not (folder / "metrics.csv").exists()
-    with open(folder / "metrics.csv", "a", newline="") as file:
-        csv.writer(file).writerows([row.keys(), row.values()] if is_new else [row.values()])
-    wandb_run.log(row)
-
-
-def save(folder, networks, args, global_step):
-    """Write model.pt, the weights by network and the arguments, so that there is a whole one at any time."""
-    weights = {name: network.state_dict() for name, network in networks.items()}
-    torch.save(weights | {"args": asdict(args), "global_step": global_step}, folder / "model.pt.new")
-    os.replace(folder / "model.pt.new", folder / "model.pt")
-
-
-@torch.no_grad()
-def print_payoffs(env, networks, targets, args, device):
-    """What was learned of a one-step game of two agents, in the manner of Table 1 of Son et al. 2019.
-
-    `env` has n_actions^2 copies, one to play each joint action once. Where they do not all begin alike, or may not take
-    every action, there is no such table.
-    """
-    n = env.n_actions
-    actions = torch.arange(n)
-    choices = torch.eye(n)[torch.cartesian_prod(actions, actions)]  # [n * n, 2, n]
-    played = rollout(env, lambda obs, hidden: (choices[None], None), 0.0, np.random.default_rng(), device)
-    batch = Batch(*(torch.from_numpy(x).to(device) for x in played))
-    alike = all((x[0] == x[0, 0]).all() for x in (batch.obs, batch.state))
-    if not alike or not batch.avail_actions[0].all():
-        return
-    q_1, q_2 = networks["agent"](batch.obs[:1])[0][0, 0]  # [n] each
-    q_prime = (q_1[:, None] + q_2).flatten()  # [n * n]
-    row, column, greedy = q_1.argmax(), q_2.argmax(), q_prime.argmax()
-    tables = [
-        ("payoff", batch.reward[0], greedy),
-        ("q_1", q_1, row),
-        ("q_2", q_2, column),
-        ("q_prime", q_prime, greedy),
-    ]
-    infos = [compute_loss(networks, targets, Batch(*(x[:, k : k + 1] for x in batch)), args)[1] for k in range(n * n)]
-    learned = {name: torch.stack([info[name] for info in infos]) for name in infos[0]}  # [n * n] each
-    if "values/q_tot" in learned:
-        tables.append(("q_tot", learned["values/q_tot"], greedy))
-    if "values/q_jt" in learned:
-        q_jt, v_jt = learned["values/q_jt"], learned["values/v_jt"]
-        tables += [("q_jt", q_jt, greedy), ("v_jt", v_jt[:1], None), ("D", q_prime - q_jt + v_jt, greedy)]
-    print("\nWhat was learned (rows: actions of agent 1, columns: of agent 2, *: greedy)")
-    for name, values, star in tables:
-        cells = [f"{value:8.2f}{'*' if k == star else ' '}" for k, value in enumerate(values.tolist())]
-        for k in range(0, len(cells), n):
-            print(f"{name if k == 0 else '':8}{''.join(cells[k : k + n])}".rstrip(), flush=True)
-
-
-def main(args):
-    if args.cuda and not torch.cuda.is_available():
-        stop("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
-    device = torch.device("cuda" if args.cuda else "cpu")
-    torch.set_num_threads(1)  # small matrices gain nothing from more
-    torch.manual_seed(args.seed)
-    env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
-    rng, eval_rng = np.random.default_rng(rng_seed), np.random.default_rng(eval_seed)
-    options = asdict(args).get(args.env, {}) if args.env in envs.ENVS else {}
-    try:
-        env = envs.make(args.env, args.num_envs, env_seed, **options)
-        eval_env = envs.make(args.env, 32, eval_seed, **options)
-    except ValueError as error:
-        stop(error)
-    window, capacity = min(args.window, env.episode_limit), args.buffer_size // env.episode_limit
-    if args.batch_size * window > args.buffer_size:
-        stop(f"--batch-size {args.batch_size} x {window} steps must be at most --buffer-size {args.buffer_size}")
-    if args.num_envs > capacity:
-        stop(f"--buffer-size must hold {args.num_envs} episodes of {env.episode_limit} steps, got {args.buffer_size}")
-    networks = make_networks(env, args).to(device)
-    targets = copy.deepcopy(networks).requires_grad_(False)
-    optimizer = torch.optim.Adam(networks.parameters(), args.learning_rate, fused=True)
-    replay = Replay(capacity)
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # leave through `finally`, with what was logged
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    folder, wandb_run = open_run(args)
-    print(f"{args.exp_name} on {args.env}, logs in {folder}", flush=True)
-
-    exit_code, row = 1, {}
-    start_time = said = time.time()
-    global_step, n_updates, next_eval = 0, 0, args.eval_interval
-    returns, metrics = [], defaultdict(list)  # since the last evaluation, one entry for each episode or update
-    try:
-        while global_step < args.total_timesteps:
-            duration = args.exploration_fraction * args.total_timesteps
-            epsilon = float(np.interp(global_step, [0, duration], [args.start_e, args.end_e]))
-            episodes = rollout(env, networks["agent"], epsilon, rng, device)
-            replay.add(episodes)
-            returns.extend(episodes.reward.sum(axis=0))
-            global_step += int(episodes.filled.sum())
-
-            for _ in range(global_step // args.train_frequency - n_updates):
-                batch = replay.sample(args.batch_size, window, rng, device)
-                loss, info = compute_loss(networks, targets, batch, args, diagnose=not metrics)
-                optimizer.zero_grad()
-                loss.backward()
-                info["losses/grad_norm"] = nn.utils.clip_grad_norm_(networks.parameters(), args.max_grad_norm)
-                optimizer.step()
-                for name, value in info.items():
-                    metrics[name].append(value.detach())
-                n_updates += 1
-                if n_updates % args.target_network_frequency == 0:
-                    for target, online in zip(targets.parameters(), networks.parameters()):
-                        target.lerp_(online.detach(), args.tau)
-
-            if metrics and not metrics["losses/grad_norm"][-1].isfinite():
-                stop(f"the loss is not finite at step {global_step}, update {n_updates}; last logged: {row}", code=1)
-
-            seconds = time.time() - start_time
-            finished = global_step >= args.total_timesteps
-            if finished or (n_updates and global_step >= next_eval):
-                scores = rollout(eval_env, networks["agent"], 0.0, eval_rng, device).reward.sum(axis=0)
-                row |= {  # keeps the last losses where there was no update since
-                    "global_step": global_step,
-                    "charts/seconds": seconds,
-                    "charts/SPS": global_step / seconds,
-                    "charts/epsilon": epsilon,
-                    "charts/episodic_return": float(np.mean(returns)),
-                    "eval/return_mean": float(scores.mean()),
-                    "eval/return_std": float(scores.std()),
-                }
-                row |= {name: torch.stack(values).mean().item() for name, values in metrics.items()}
-                log(folder, wandb_run, row)
-                save(folder, networks, args, global_step)
-                returns, metrics = [], defaultdict(list)
-                next_eval = (global_step // args.eval_interval + 1) * args.eval_interval
-            if finished or time.time() - said > 5:
-                said = time.time()
-                train, evaluation = episodes.reward.sum(axis=0).mean(), row.get("eval/return_mean", np.nan)
-                left = timedelta(seconds=round(seconds * max(args.total_timesteps / global_step - 1, 0)))
-                print(
-                    f"step {global_step:,} of {args.total_timesteps:,}, train return {train:.2f}, eval return "
-                    f"{evaluation:.2f}, {global_step / seconds:,.0f} steps/s, {left} left",
-                    flush=True,
-                )
-        if env.n_agents == 2 and env.episode_limit == 1:
-            joint_envs = envs.make(args.env, env.n_actions**2, eval_seed, **options)
-            print_payoffs(joint_envs, networks, targets, args, device)
-        exit_code = 0
-    except SystemExit as error:
-        exit_code = error.code
-        print(f"stopped at step {global_step:,}, what was logged is in {folder}", flush=True)
-        raise
-    finally:
-        wandb_run.finish(exit_code=exit_code)
+def exit_with_error(message, code=2):
+    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    main(args)
+    main(parse())
 # [end]
