@@ -30,7 +30,7 @@ from numbers import Integral, Real
 import numpy as np
 
 
-def make(name, num_envs, seed, /, **options):
+def make(name, /, num_envs, seed, **options):
     """Build an environment by its name, one of `ENVS`, or a class of your own by `"module:Class"`.
 
     Raises ValueError, with a line fit for a user, for an unknown name or option or a value that cannot work.

@@ -333,7 +333,7 @@ def main(args):
             seconds, finished = time.time() - start_time, global_step >= args.total_timesteps
             if finished or (n_updates and global_step >= next_eval):
                 eval_returns = rollout(eval_env, networks["agent"], 0.0, eval_rng, device).reward.sum(axis=0)
-                row |= {
+                row |= {  # without an update since the last evaluation its losses stay
                     "global_step": global_step,
                     "charts/seconds": seconds,
                     "charts/SPS": global_step / seconds,
@@ -342,7 +342,7 @@ def main(args):
                     "eval/return_mean": float(eval_returns.mean()),
                     "eval/return_std": float(eval_returns.std()),
                 }
-                row |= {name: torch.stack(values).mean().item() for name, values in metrics.items()}  # or as last time
+                row |= {name: torch.stack(values).mean().item() for name, values in metrics.items()}
                 log(folder, wandb_run, row)
                 save(folder, networks, args, global_step)
                 returns, metrics = [], defaultdict(list)
@@ -444,6 +444,8 @@ def parse():
         value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
         if not low <= value <= high or value == np.inf:
             exit_with_error(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
+    for name in {"num_envs", "seed"} & set(args.env_args):
+        exit_with_error(f"--env-args cannot set {name}, use --{name.replace('_', '-')}")
     for name in ("exp_name", "wandb_project_name"):
         value = getattr(args, name)
         if not 0 < len(value) <= 100 or set(value) & set("/\\#?%:"):

@@ -1,34 +1,36 @@
-"""The benchmark: run the scripts, and make tables, figures and a W&B report of what they logged."""
+"""The benchmark: run the scripts, look at a run, make tables, figures and a W&B report of what they logged."""
 
 import signal
 import sys
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 
-from benchmark import cluster, runner, suites, wandb_report
+from benchmark import runner, suites, wandb_report
+from benchmark.slurm import submit
 
 Suite = Literal[tuple(suites.SUITES)]
 
 
-def stop(message, code=2):
+def exit_with_error(message, code=2):
     print(f"benchmark: error: {message}", file=sys.stderr)
     sys.exit(code)
 
 
-def chosen(suite, only, seeds):
+def select_jobs(suite, only, seeds):
     try:
         return suites.jobs(suite, only, seeds)
     except ValueError as error:
-        stop(error)
+        exit_with_error(error)
 
 
-def stop_if_any(unfinished):
+def exit_if_any(unfinished):
     for job, missing in unfinished.items():
         log = [f"$ python {job.command}", *runner.log_end(job)] if missing != "not run" else []
         print(f"{job.name}: {missing}", *log, sep="\n    ", file=sys.stderr)
     if unfinished:
-        stop(f"{len(unfinished)} runs are not finished", code=1)
+        exit_with_error(f"{len(unfinished)} runs are not finished", code=1)
 
 
 def run(
@@ -43,15 +45,15 @@ def run(
 
     Args:
         suite: which, see benchmark/suites.py
-        only: parts of names of games or algorithms (both must fit where both are given), or whole names of runs
+        only: parts of names of games or algorithms (both must match where both are given), or full names of runs
         seeds: 1 to this number, instead of what the suite says
         workers: runs at a time, each of one thread
         dry_run: print the commands, after reading their arguments as the scripts will
         slurm: submit the runs to Slurm as an array of jobs; `status` says how they ended
     """
-    jobs = chosen(suite, only, seeds)
+    jobs = select_jobs(suite, only, seeds)
     if workers < 1:
-        stop(f"--workers must be at least 1, got {workers}")
+        exit_with_error(f"--workers must be at least 1, got {workers}")
     for job in jobs:
         runner.arguments(job.command)  # a mistake in the suite ends with exit code 2, before any is run
     if dry_run:
@@ -59,14 +61,15 @@ def run(
             print("run     " if runner.unfinished(job) else "finished", f"python {job.command}", sep="  ")
     elif slurm:
         try:
-            job_id = cluster.submit(jobs, workers)
+            job_id = submit(jobs, workers)
         except RuntimeError as error:
-            stop(error, code=1)
+            exit_with_error(error, code=1)
         print(f"submitted as job {job_id}; see `status`" if job_id else "all runs are finished")
     else:
+        interrupted = "interrupted; what is finished is kept"
         for number in (signal.SIGINT, signal.SIGTERM):  # leave through `finally` of runner.run
-            signal.signal(number, lambda number, frame: stop("interrupted; what is finished is kept", 128 + number))
-        stop_if_any(runner.run(jobs, workers))
+            signal.signal(number, lambda number, frame: exit_with_error(interrupted, 128 + number))
+        exit_if_any(runner.run(jobs, workers))
 
 
 def status(suite: Suite = "paper", only: tuple[str, ...] = (), seeds: int | None = None):
@@ -77,25 +80,50 @@ def status(suite: Suite = "paper", only: tuple[str, ...] = (), seeds: int | None
         only: as of `run`
         seeds: as of `run`
     """
-    missing = {job: runner.unfinished(job) for job in chosen(suite, only, seeds)}
+    missing = {job: runner.unfinished(job) for job in select_jobs(suite, only, seeds)}
     print(f"{list(missing.values()).count(None)} of {len(missing)} runs are finished")
-    stop_if_any({job: why for job, why in missing.items() if why})
+    exit_if_any({job: why for job, why in missing.items() if why})
+
+
+def show(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
+    episodes: int = 32,
+    seed: int = 0,
+    figure: Path | None = None,
+    gif: Path | None = None,
+):
+    """Look at what runs have learned. One-step games of two agents: the values of all joint actions, as Table 1 of Son
+    et al. 2019. Others: greedy episodes. QTRAN also: how often the agents' own choice is the best one by Q_jt.
+
+    Args:
+        runs: run folders; by default the latest below runs/
+        episodes: number of greedy episodes
+        seed: of these episodes
+        figure: file for a heat map of the table, e.g. table.png
+        gif: file for an animation of an episode, the runs side by side
+    """
+    from benchmark.show import show_runs  # not for `run`, which needs no torch
+
+    try:
+        show_runs(runs, episodes, seed, figure, gif)
+    except ValueError as error:
+        exit_with_error(error)
 
 
 def report(suite: Suite = "paper"):
-    """Make the tables and figures of a suite from its raw curves. Exit code 1 if a curve there is not whole.
+    """Make the tables and figures of a suite from its raw curves. Exit code 1 if a curve there is incomplete.
 
     Args:
         suite: as of `run`. "paper" goes into README.md, benchmark/README.md and benchmark/figures/, others to
             benchmark/results/<suite>/
     """
-    from benchmark import curves  # not for `run`, which needs no matplotlib
+    from benchmark.report import write  # not for `run` and `show`, which need no matplotlib
 
-    broken = curves.write(suite)
+    broken = write(suite)
     for name, why in broken.items():
         print(f"left out {name}: {why}", file=sys.stderr)
     if broken:
-        stop(f"{len(broken)} runs of {suite} are not whole", code=1)
+        exit_with_error(f"{len(broken)} runs of {suite} are incomplete", code=1)
 
 
 def wandb(entity: str, project: str = "value-factorisation", suite: Literal["paper", "smoke"] = "paper"):
@@ -110,15 +138,15 @@ def wandb(entity: str, project: str = "value-factorisation", suite: Literal["pap
 
     report = wandb_report.report(entity, project, suite)
     if not client.login(prompt=False):
-        stop("no W&B account is known here: first run `wandb login`", code=1)
+        exit_with_error("no W&B account is known here: first run `wandb login`", code=1)
     try:
         n_runs = wandb_report.sync([job for job in suites.jobs(suite) if not runner.unfinished(job)], entity, project)
         report.save()
-    except Exception as error:  # wandb_workspaces raises what it likes
-        stop(f"W&B: {error}", code=1)
+    except Exception as error:  # wandb_workspaces raises all kinds
+        exit_with_error(f"W&B: {error}", code=1)
     print(f"{n_runs} runs uploaded; the report: {report.url}")
 
 
 if __name__ == "__main__":
-    commands = {"run": run, "status": status, "report": report, "wandb": wandb}
+    commands = {"run": run, "status": status, "show": show, "report": report, "wandb": wandb}
     tyro.extras.subcommand_cli_from_dict(commands, prog="python -m benchmark", description=__doc__)

@@ -2,13 +2,15 @@
 
 Each runs in a folder of its own, runs/<suite>/<name>/, as a user would start it there. What is kept of a finished one
 is copied to benchmark/results/<suite>/<name>/: metrics.csv and config.json of the script, log.txt, what it printed, and
-exit.json, written when it has ended. Nothing is copied of one that failed.
+exit.json: commit ("-dirty" if any Python file differs from it) and versions when it began, and how it ended. Nothing is
+copied of one that failed.
 """
 
 import csv
 import importlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import time
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,17 +37,17 @@ def kept(job):
 
 @cache
 def arguments(command):
-    """What the script makes of the command line, as in config.json. A mistake is said on stderr: SystemExit."""
+    """What the script makes of the command line, as in config.json. A mistake is named on stderr: SystemExit."""
     script, *argv = command.split()
-    before, sys.argv = sys.argv, [script, *argv]
+    own_argv, sys.argv = sys.argv, [script, *argv]
     try:
         return json.loads(json.dumps(asdict(importlib.import_module(Path(script).stem).parse())))
     finally:
-        sys.argv = before
+        sys.argv = own_argv
 
 
 def last_step(folder):
-    """global_step of the last line of metrics.csv; ValueError if there is none, or a line is not whole."""
+    """global_step of the last line of metrics.csv; ValueError if there is none, or a line is incomplete."""
     try:
         text = (folder / "metrics.csv").read_text()
     except FileNotFoundError:
@@ -55,7 +58,7 @@ def last_step(folder):
     try:
         values = [dict(zip(header, map(float, row), strict=True)) for row in rows]
     except ValueError:
-        raise ValueError("metrics.csv has a line that is not whole") from None
+        raise ValueError("metrics.csv has an incomplete line") from None
     if not text.endswith("\n"):
         raise ValueError("metrics.csv breaks off in its last line")
     return int(values[-1]["global_step"])
@@ -74,7 +77,7 @@ def problem(folder, command):
     try:
         config = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
-        return "config.json is not whole"
+        return "config.json is incomplete"
     try:
         step = last_step(folder)
     except ValueError as error:
@@ -109,11 +112,27 @@ def unfinished(job):
     return missing
 
 
+def provenance():
+    """What a run is made with: commit and versions."""
+
+    def git(*argv):
+        return subprocess.run(["git", *argv], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
+        commit = git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except OSError:  # no git on this machine
+        commit = ""
+    versions = {name: version(name) for name in ("torch", "numpy", "wandb")}
+    return {"commit": commit or "unknown", "versions": {"python": platform.python_version(), **versions}}
+
+
 def start(job):
     folder = work(job)
     folder.mkdir(parents=True, exist_ok=True)
     for name in set(KEPT) - {"log.txt"}:
         (folder / name).unlink(missing_ok=True)
+    (folder / "exit.json").write_text(json.dumps(provenance()) + "\n")
     script, *argv = job.command.split()
     command = [sys.executable, os.path.relpath(ROOT / script, folder), *argv]
     with open(folder / "log.txt", "a") as log:
@@ -133,7 +152,8 @@ def end(job, child, seconds, peak):
     for name in ("metrics.csv", "config.json"):
         if (attempt(job) / name).exists():
             shutil.copy(attempt(job) / name, folder / name)
-    record = {"exit_code": child.returncode, "seconds": round(seconds, 1), "peak_mib": peak // 1024}
+    record = json.loads((folder / "exit.json").read_text())
+    record |= {"exit_code": child.returncode, "seconds": round(seconds, 1), "peak_mib": peak // 1024}
     (folder / "exit.json").write_text(json.dumps(record) + "\n")
     return unfinished(job)
 
@@ -151,8 +171,8 @@ def run(jobs, workers):
     todo = [job for job in jobs if unfinished(job)]
     total = sum(arguments(job.command)["total_timesteps"] for job in todo)
     print(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them finished before", flush=True)
-    begun = said = time.monotonic()
-    queue, running, failed, made = list(todo), {}, {}, 0
+    start_time = print_time = time.monotonic()
+    queue, running, failed, steps_done = list(todo), {}, {}, 0
     try:
         while queue or running:
             while queue and len(running) < workers:
@@ -164,15 +184,15 @@ def run(jobs, workers):
                 if pid:
                     child.returncode = os.waitstatus_to_exitcode(status)
                     del running[job]
-                    made += arguments(job.command)["total_timesteps"]
+                    steps_done += arguments(job.command)["total_timesteps"]
                     seconds = time.monotonic() - since
                     missing = end(job, child, seconds, usage.ru_maxrss)
                     failed |= {job: missing} if missing else {}
                     print(f"{job.name}: {missing or 'finished'} after {timedelta(seconds=round(seconds))}", flush=True)
-            if time.monotonic() - said > 10 or not (queue or running):
-                said = time.monotonic()
-                now = made + sum(map(steps, running))
-                left = timedelta(seconds=round((said - begun) * (total / now - 1))) if now else "?"
+            if time.monotonic() - print_time > 10 or not (queue or running):
+                print_time = time.monotonic()
+                now = steps_done + sum(map(steps, running))
+                left = timedelta(seconds=round((print_time - start_time) * (total / now - 1))) if now else "?"
                 done = len(todo) - len(queue) - len(running) - len(failed)
                 print(
                     f"{done} done, {len(running)} running, {len(failed)} failed, {len(queue)} waiting, {left} left",

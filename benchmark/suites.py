@@ -19,15 +19,15 @@ class Game(NamedTuple):
     arguments: str  # for every script
     optimum: float | None  # best expected return, benchmark/optimum.py; None where it is not known
     random: float  # expected return of random play, ditto
-    paper: str  # what the paper says of it
-    solved: float = 0.9  # the share of the optimum whose time is told
-    found: float | None = None  # where the optimum is not known: what a policy found otherwise gets, ditto
+    paper: str  # what the paper claims
+    solved: float = 0.9  # share of the optimum at which a game counts as solved
+    found: float | None = None  # where the optimum is not known: return of a hand-made policy, ditto
 
 
-HUNT = "--env predator_prey --predator-prey.penalty"
-FOUR = "--predator-prey.n-predators 4 --predator-prey.n-prey 2 --predator-prey.grid-size 7"
-LONG = "--total-timesteps 2e6"
-LARGE = f"{FOUR} --predator-prey.view 2 --total-timesteps 4e6"
+HUNT = "--env predator_prey --env-args penalty"
+FOUR = "n_predators 4 n_prey 2 grid_size 7"
+LONG = "--total-timesteps 2_000_000"
+LARGE = f"{FOUR} view 2 --total-timesteps 4_000_000"
 SMALL_TITLE, LARGE_TITLE = "Predator-prey, 2 predators, 1 prey, P =", "Predator-prey, 4 predators, 2 prey, P ="
 TABLE_1 = "Table 1 of Son et al. 2019: QTRAN finds the 8, VDN and QMIX do not."
 TWO_STEP = "Section 5 of Rashid et al. 2018: QMIX gets 8, VDN 7."
@@ -38,16 +38,19 @@ GAMES = {
     "two_step_game": Game("Two-step game", "--env two_step_game", 8, 4.75, TWO_STEP),
     "gaussian_squeeze_1": Game("Gaussian squeeze, K = 1", "--env gaussian_squeeze", 7.24, 0.28, SQUEEZE),
     "gaussian_squeeze_2": Game(
-        "Gaussian squeeze, K = 2", "--env gaussian_squeeze --gaussian-squeeze.n-domains 2", 7.66, 2.41, SQUEEZE
+        "Gaussian squeeze, K = 2", "--env gaussian_squeeze --env-args n_domains 2", 7.66, 2.41, SQUEEZE
     ),
     "gaussian_squeeze_2_long": Game(
         "Gaussian squeeze, K = 2, 1 million steps",
-        "--env gaussian_squeeze --gaussian-squeeze.n-domains 2 --total-timesteps 1e6",
+        "--env gaussian_squeeze --env-args n_domains 2 --total-timesteps 1_000_000",
         7.66,
         2.41,
         SQUEEZE,
     ),
     "predator_prey_2v1_0.5": Game(f"{SMALL_TITLE} 0.5", f"{HUNT} 0.5", 28.89, -11.45, HUNTING),
+    "predator_prey_2v1_0.5_5x5_view": Game(
+        f"{SMALL_TITLE} 0.5, 5x5 view", f"{HUNT} 0.5 view 2", 28.89, -11.45, HUNTING
+    ),
     "predator_prey_2v1_1.0": Game(f"{SMALL_TITLE} 1.0", f"{HUNT} 1.0 {LONG}", 25.74, -23.97, HUNTING),
     "predator_prey_2v1_1.5": Game(f"{SMALL_TITLE} 1.5", f"{HUNT} 1.5 {LONG}", 23.77, -36.49, HUNTING, solved=0.8),
     "predator_prey_2v1_1.5_short": Game(
@@ -56,10 +59,10 @@ GAMES = {
     "predator_prey_4v2_0.5": Game(f"{LARGE_TITLE} 0.5", f"{HUNT} 0.5 {LARGE}", None, -20.69, HUNTING, found=24.21),
     "predator_prey_4v2_1.5": Game(f"{LARGE_TITLE} 1.5", f"{HUNT} 1.5 {LARGE}", None, -68.08, HUNTING, found=8.27),
     "predator_prey_4v2_1.5_whole_grid": Game(
-        f"{LARGE_TITLE} 1.5, whole grid", f"{HUNT} 1.5 {FOUR} {LONG}", None, -68.08, HUNTING, found=8.27
+        f"{LARGE_TITLE} 1.5, entire grid in view", f"{HUNT} 1.5 {FOUR} {LONG}", None, -68.08, HUNTING, found=8.27
     ),
 }
-PAPER = [name for name in GAMES if not name.endswith(("long", "short", "whole_grid"))]
+PAPER = [name for name in GAMES if not name.endswith(("long", "short", "view", "whole_grid"))]
 
 
 class Row(NamedTuple):
@@ -76,17 +79,14 @@ FORMS = {
     for target in ("joint", "factored")
     for value in ("value", "no-value")
 }
-PARTS = {
-    "qtran-alt-5x5-view": "qtran.py --predator-prey.view 2",
-    "vdn-recurrent": "vdn.py --recurrent",
-}
 
 SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
     "paper": [Row(game, SCRIPTS, 3 if "4v2" in game else 5) for game in PAPER],
     "ablation": [
         Row("gaussian_squeeze_2_long", SCRIPTS, 1),
-        Row("predator_prey_2v1_0.5", FORMS | PARTS, 3),
+        Row("predator_prey_2v1_0.5", FORMS | {"vdn-recurrent": "vdn.py --recurrent"}, 3),
+        Row("predator_prey_2v1_0.5_5x5_view", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
         Row("predator_prey_2v1_1.5", FORMS, 3),
         Row("predator_prey_2v1_1.5_short", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
@@ -109,7 +109,7 @@ class Job(NamedTuple):
 
 
 def jobs(suite, only=(), seeds=None):
-    """The runs of a suite, seed by seed. `only`: parts of names of games or algorithms, or whole names of runs.
+    """The runs of a suite, seed by seed. `only`: parts of names of games or algorithms, or full names of runs.
 
     Raises ValueError if there is no such suite, or a word is part of no name.
     """
@@ -117,16 +117,16 @@ def jobs(suite, only=(), seeds=None):
         raise ValueError(f"--suite must be one of {', '.join(SUITES)}, got {suite}")
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
-    every = [
+    all_jobs = [
         Job(suite, row.game, algo, seed, f"{script} {GAMES[row.game].arguments}{EXTRA.get(suite, '')} --seed {seed}")
         for row in SUITES[suite]
         for algo, script in row.scripts.items()
         for seed in range(1, (seeds or row.seeds) + 1)
     ]
-    every.sort(key=lambda job: job.seed)
-    names = {job.name for job in every} & set(only)
-    games = {word for word in set(only) - names if any(word in job.game for job in every)}
-    algos = {word for word in set(only) - names - games if any(word in job.algo for job in every)}
+    all_jobs.sort(key=lambda job: job.seed)
+    names = {job.name for job in all_jobs} & set(only)
+    games = {word for word in set(only) - names if any(word in job.game for job in all_jobs)}
+    algos = {word for word in set(only) - names - games if any(word in job.algo for job in all_jobs)}
     for word in set(only) - names - games - algos:
         raise ValueError(f"--only {word} is part of no game's or algorithm's name in the suite {suite}")
 
@@ -134,4 +134,4 @@ def jobs(suite, only=(), seeds=None):
         of_game, of_algo = any(word in job.game for word in games), any(word in job.algo for word in algos)
         return job.name in names or (games | algos and (of_game or not games) and (of_algo or not algos))
 
-    return [job for job in every if not only or wanted(job)]
+    return [job for job in all_jobs if not only or wanted(job)]

@@ -1,0 +1,174 @@
+"""Tables and figures of a suite from its raw curves, those of finished runs in benchmark/results/<suite>/."""
+
+import csv
+import json
+import os
+from collections import defaultdict
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmark import runner, suites
+
+# The same in all figures; in greyscale, lines differ in lightness and dashes.
+STYLES = {
+    "iql": ("#999999", ":"),
+    "vdn": ("#4477aa", "--"),
+    "qmix": ("#ccaa22", "-."),
+    "qtran-base": ("#228833", (0, (5, 1, 1, 1, 1, 1))),
+    "qtran-alt": ("#aa2244", "-"),
+}
+
+
+def iqm(values):
+    """Interquartile mean over the last axis: without the lowest and the highest quarter (rounded down) of it."""
+    cut = values.shape[-1] // 4
+    return np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut].mean(axis=-1)
+
+
+def interval(values, resamples=5000):
+    """95 % percentile bootstrap interval of the IQM over the last axis, the seeds: (low, high)."""
+    n = values.shape[-1]
+    resampled = np.random.default_rng(0).integers(n, size=(resamples, n))
+    return np.percentile(iqm(values[..., resampled]), [2.5, 97.5], axis=-1)
+
+
+def curve(folder):
+    """Columns of metrics.csv, name -> [evaluations]; and peak_mib, the run's memory, NaN where it was not noted."""
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    return columns | {"peak_mib": json.loads((folder / "exit.json").read_text()).get("peak_mib", np.nan)}
+
+
+def read(suite):
+    """{game: {algorithm: {seed: folder}}} of what is finished, and {run: what is wrong} of what is there but is not."""
+    folders = sorted((runner.RESULTS / suite).glob("*__*__*"))
+    seeds = [int(seed) for folder in folders if (seed := folder.name.split("__")[2]).isdigit()]
+    games, broken = defaultdict(lambda: defaultdict(dict)), {folder.name: "not in the suite" for folder in folders}
+    for job in suites.jobs(suite, seeds=max(seeds, default=1)):
+        folder = runner.kept(job)
+        if folder in folders:
+            broken[job.name] = runner.problem(folder, job.command)
+            if not broken[job.name]:
+                del broken[job.name]
+                games[job.game][job.algo][job.seed] = folder
+    return games, broken
+
+
+def table(game, algos):
+    """Markdown: a line for each algorithm. algos: {algorithm: {seed: columns of metrics.csv}}."""
+    known = game.optimum is not None
+    header = ["algorithm", "final return, IQM", "95 % interval", "by seed", "last ten, IQM"]
+    header += [f"of {game.optimum}", f"seconds to {game.solved:.0%} of it"] if known else []
+    rows = [[*header, "seconds in all", "steps/s", "peak MiB"], ["---"] * (len(header) + 3)]
+    for algo, curves in algos.items():
+        final = np.array([curve["eval/return_mean"][-1] for curve in curves.values()])
+        row = [f"`{algo}`", f"{iqm(final):.2f}"]
+        row.append("{:.2f} to {:.2f}".format(*interval(final)) if len(final) > 1 else "one seed")
+        row.append(" / ".join(f"{value:.1f}" for value in final) if len(final) < 10 else f"{len(final)} seeds")
+        row.append(f"{iqm(np.array([curve['eval/return_mean'][-10:].mean() for curve in curves.values()])):.2f}")
+        if known:
+            solved = [
+                curve["charts/seconds"][curve["eval/return_mean"] >= game.solved * game.optimum]
+                for curve in curves.values()
+            ]
+            row.append(f"{iqm(final) / game.optimum:.0%}")
+            row.append(" / ".join(f"{seconds[0]:.0f}" if len(seconds) else "-" for seconds in solved))
+        row.append(f"{np.median([curve['charts/seconds'][-1] for curve in curves.values()]):.0f}")
+        row.append(f"{np.median([curve['charts/SPS'][-1] for curve in curves.values()]):,.0f}")
+        peaks = [curve["peak_mib"] for curve in curves.values() if curve["peak_mib"] > 0]
+        row.append(f"{max(peaks):,.0f}" if peaks else "")
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def figure(game, algos, path):
+    """IQM of the evaluations over steps, the interval as a band, the optimum and random play as lines."""
+    fig = Figure(figsize=(7, 4), layout="constrained")
+    axes = fig.subplots()
+    more_styles = zip(matplotlib.colormaps["tab10"].colors, ["-", "--", "-.", ":"] * 3)
+    for algo, curves in algos.items():
+        steps = min((curve["global_step"] for curve in curves.values()), key=len)
+        returns = [np.interp(steps, curve["global_step"], curve["eval/return_mean"]) for curve in curves.values()]
+        returns = np.stack(returns, axis=-1)  # [evaluations, seeds]
+        colour, dashes = STYLES.get(algo) or next(more_styles)
+        label = f"{algo} ({len(curves)} seed{'s' * (len(curves) > 1)})"
+        axes.plot(steps, iqm(returns), color=colour, linestyle=dashes, label=label)
+        if len(curves) > 1:
+            axes.fill_between(steps, *interval(returns), color=colour, alpha=0.2, linewidth=0)
+    if game.optimum is not None:
+        axes.axhline(game.optimum, color="black", linewidth=1, label=f"optimum {game.optimum}")
+    if game.found is not None:
+        axes.axhline(game.found, color="black", linewidth=1, linestyle="--", label=f"two pairs {game.found}")
+    axes.axhline(game.random, color="black", linewidth=1, linestyle=(0, (1, 3)), label=f"random play {game.random}")
+    axes.set(title=game.title, xlabel="environment steps", ylabel="return of 32 greedy episodes")
+    fig.legend(loc="outside right upper", fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=120)
+
+
+def short_commit(commit):
+    """The first 12 digits of a commit, with its "-dirty" if it has one."""
+    digits, dash, dirty = commit.partition("-")
+    return digits[:12] + dash + dirty
+
+
+def made_with(folders):
+    """Which commit and versions the runs are of."""
+    records = [json.loads((folder / "exit.json").read_text()) for folder in folders]
+    commits = sorted({short_commit(record["commit"]) for record in records})
+    versions = sorted({", ".join(f"{k} {v}" for k, v in record["versions"].items()) for record in records})
+    return f"Commit {', '.join(commits)}; {'; '.join(versions)}."
+
+
+def summary(games):
+    """Markdown: a line for each game, a column for each algorithm: IQM and number of seeds."""
+    algos = list(dict.fromkeys(algo for curves in games.values() for algo in curves))
+    rows = [["game", *(f"`{algo}`" for algo in algos), "optimum", "random play"], ["---"] * (len(algos) + 3)]
+    for name, curves in games.items():
+        game, row = suites.GAMES[name], []
+        for algo in algos:
+            final = np.array([curve["eval/return_mean"][-1] for curve in curves.get(algo, {}).values()])
+            row.append(f"{iqm(final):.1f} ({len(final)})" if len(final) else "")
+        rows.append([game.title, *row, f"{game.optimum or '?'}", f"{game.random}"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def put(text, readme):
+    """Replace what stands between the markers in a Markdown file."""
+    begin, end = "<!-- report: begin -->", "<!-- report: end -->"
+    old = readme.read_text()
+    new = readme.with_name(f"{readme.name}.new")
+    new.write_text(f"{old.split(begin)[0]}{begin}\n\n{text}\n\n{end}{old.split(end)[1]}")
+    os.replace(new, readme)
+
+
+def write(suite):
+    """Write tables and figures: those of the suite "paper" into the README.md of the project and of benchmark/, at the
+    markers, and benchmark/figures/; those of others to benchmark/results/<suite>/.
+
+    Returns {run: what is wrong} of results that are incomplete: they are in no table.
+    """
+    games, broken = read(suite)
+    folder = runner.ROOT / "benchmark" if suite == "paper" else runner.RESULTS / suite
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "README.md").exists():
+        (folder / "README.md").write_text(f"# Suite {suite}\n\n<!-- report: begin --><!-- report: end -->\n")
+    parts, of_all = [], {}
+    for name, folders in games.items():
+        game = suites.GAMES[name]
+        algos = {algo: {seed: curve(path) for seed, path in runs.items()} for algo, runs in folders.items()}
+        of_all[name] = algos
+        figure(game, algos, folder / "figures" / f"{name}.png")
+        found = "" if game.found is None else f" Two pairs that each hunt one prey by plan: {game.found}."
+        used = made_with([path for runs in folders.values() for path in runs.values()])
+        parts.append(
+            f"### {game.title}\n\n`{game.arguments}`. Random play: {game.random}.{found} {game.paper}\n\n"
+            f"{table(game, algos)}\n\n![{game.title}](figures/{name}.png)\n\n{used}"
+        )
+    put("\n\n".join(parts), folder / "README.md")
+    if suite == "paper":
+        put(summary(of_all), runner.ROOT / "README.md")
+    return broken

@@ -1,0 +1,186 @@
+"""How fast the scripts train, one thread: python -m benchmark.studies.speed [--repetitions 5]
+
+Two workloads on predator-prey, 2 predators and 1 prey on 5x5 (2v1) and 4 and 2 on 7x7 (4v2):
+
+    default    feed-forward agents, as `python qmix.py` has them
+    reference  for comparison with other libraries: GRU agents that see 5x5 cells, a replay of 5,000 episodes, one
+               update on 32 whole episodes of 100 steps for each episode played; no evaluation
+
+For each script: steps/s of training, of playing alone, ms for one update; the limit, how long the matrix
+multiplications of an update (`flops`) would take at the speed of one large float32 multiplication in the same process;
+and how many times as long the update takes. Medians of repetitions that are taken in turn.
+
+    python -m benchmark.studies.speed --solve 6 7 8        (or any other seeds)
+
+instead starts QTRAN-alt on 2v1 with these seeds, one run at a time, and prints how many seconds after the start of the
+process, and at which step, an evaluation first reaches 90 % of the optimum (P = 0.5) or 80 % of it (P = 1.5).
+"""
+
+import argparse
+import copy
+import csv
+import importlib
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import envs
+from benchmark import suites
+
+ALGORITHMS = ["iql", "vdn", "qmix", "qtran-base", "qtran-alt"]
+GAMES = {"2v1": {}, "4v2": dict(n_predators=4, n_prey=2, grid_size=7)}
+
+
+def arguments(algorithm, reference):
+    """The script of an algorithm, and its arguments for a workload."""
+    name, _, variant = algorithm.partition("-")
+    script = importlib.import_module(name)
+    options = dict(variant=variant) if variant else {}
+    if reference:
+        options |= dict(script.RECURRENT, recurrent=True, hidden_dim=64, buffer_size=500_000)
+    return script, script.Args(**options)
+
+
+def flops(algorithm, args, env):
+    """Floating-point operations of the matrix multiplications in one update, 2 for each multiplication of two numbers.
+
+    A linear layer from n to m values takes 2 n m for each row; its backward pass once as many for the weights and once
+    for what it was given, where anything is to be learned from that (not for the inputs of the networks).
+    """
+    T, B, N, A, H = args.window, args.batch_size, env.n_agents, env.n_actions, args.hidden_dim
+    steps, inputs = T * B, env.obs_dim + env.n_actions + env.n_agents
+    encoder, core_and_head = inputs * H, H * A + (6 * H * H if args.recurrent else H * H)  # of one agent
+    target_steps = steps + B if args.recurrent else steps  # a GRU runs over T + 1 observations
+    products = N * (steps * (2 * encoder + 3 * core_and_head) + target_steps * (encoder + core_and_head))
+    if algorithm == "qmix":
+        E, S = args.embed_dim, env.state_dim
+        first, last = S * (N * E + 3 * E), E
+        products += steps * (2 * first + 3 * last) + steps * (first + last)
+    if algorithm.startswith("qtran"):
+        J = args.joint_dim
+        encoded, head = N * H * J, J * J + J
+        products += steps * 3 * (encoded + head)  # Q_jt at u, to be learned
+        products += steps * (head + encoded + head)  # at ubar, with the same encodings; of the target
+        products += steps * 3 * (encoded + head) * args.value_net  # V_jt
+        if algorithm == "qtran-alt":
+            products += steps * N * A * head  # at every action of every agent
+    return 2 * products
+
+
+class Workload:
+    def __init__(self, algorithm, game, reference):
+        self.algorithm, self.game, self.reference = algorithm, game, reference
+        self.script, self.args = arguments(algorithm, reference)
+        options = GAMES[game] | (dict(view=2) if reference else {})
+        self.env = envs.make("predator_prey", 32 if reference else self.args.num_envs, 0, **options)
+        self.networks = self.script.make_networks(self.env, self.args)
+        self.target_networks = copy.deepcopy(self.networks).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.networks.parameters(), self.args.learning_rate, fused=True)
+        self.replay_buffer = self.script.ReplayBuffer(self.args.buffer_size // self.env.episode_limit)
+        self.rng, self.device = np.random.default_rng(0), torch.device("cpu")
+        self.play_times, self.update_times = [], []
+
+    def run(self):
+        """Play one episode in every copy, and make the updates that are due for it, as `main` of the scripts does."""
+        start = time.perf_counter()
+        self.replay_buffer.add(self.script.rollout(self.env, self.networks["agent"], 0.5, self.rng, self.device))
+        self.play_times.append(time.perf_counter() - start)
+        n_updates = self.env.num_envs * self.env.episode_limit // self.args.train_frequency
+        start = time.perf_counter()
+        for _ in range(n_updates):
+            batch = self.replay_buffer.sample(self.args.batch_size, self.args.window, self.rng, self.device)
+            loss, _ = self.script.compute_loss(self.networks, self.target_networks, batch, self.args)
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.networks.parameters(), self.args.max_grad_norm)
+            self.optimizer.step()
+        self.update_times.append((time.perf_counter() - start) / n_updates)
+
+    def line(self, flops_per_second):
+        steps = self.env.num_envs * self.env.episode_limit
+        play, update = np.array(self.play_times), np.array(self.update_times)
+        training = np.median(steps / (play + update * (steps // self.args.train_frequency)))
+        limit = flops(self.algorithm, self.args, self.env) / flops_per_second
+        return (
+            f"{'reference' if self.reference else 'default':9}  {self.game}  {self.algorithm:10}  {training:7,.0f}  "
+            f"{np.median(steps / play):8,.0f}  {1e3 * np.median(update):9.2f}  {1e3 * limit:8.2f}  "
+            f"{np.median(update) / limit:5.1f}"
+        )
+
+
+def product_time(size=1024):
+    a = torch.ones(size, size)
+    start = time.perf_counter()
+    a @ a
+    return (time.perf_counter() - start) / (2 * size**3)
+
+
+def time_to_solve(name, seed):
+    """Seconds and steps until QTRAN-alt first has the return by which a game counts as solved; None if it never has."""
+    game = suites.GAMES[name]
+    script, *arguments = f"{suites.SCRIPTS['qtran-alt']} {game.arguments} --seed {seed}".split()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        command = [sys.executable, Path(__file__).resolve().parents[2] / script, *arguments]
+        run = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        running = True
+        try:
+            while running:
+                running = run.poll() is None  # after its end, look once more
+                seconds = time.perf_counter() - start
+                for metrics in Path(folder).glob("runs/*/metrics.csv"):
+                    with open(metrics, newline="") as file:
+                        for row in csv.DictReader(file):
+                            if float(row["eval/return_mean"] or "nan") >= game.solved * game.optimum:
+                                return seconds, int(row["global_step"])
+                time.sleep(0.2)
+            if run.returncode:
+                sys.exit(f"speed.py: error: {' '.join(map(str, command))} ended with exit code {run.returncode}")
+        finally:
+            run.terminate()
+            run.wait()
+
+
+def solve(seeds):
+    print("P    seed  seconds  steps", flush=True)
+    times = {"0.5": [], "1.5": []}
+    for seed in seeds:
+        for penalty in times:
+            solved = time_to_solve(f"predator_prey_2v1_{penalty}", seed)
+            times[penalty].append(solved[0] if solved else np.inf)
+            print(f"{penalty}  {seed:4}  " + ("{:7.0f}  {:,}".format(*solved) if solved else "  never"), flush=True)
+    for penalty, seconds in times.items():
+        print(f"P = {penalty}: median {np.median(seconds):.0f} s")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--solve", type=int, nargs="+", metavar="SEED", help="time to solve instead")
+    given = parser.parse_args()
+    if given.solve:
+        return solve(given.solve)
+    repetitions = given.repetitions
+    torch.set_num_threads(1)
+    workloads = [Workload(a, game, reference) for reference in (False, True) for game in GAMES for a in ALGORITHMS]
+    product_times = []
+    for _ in range(repetitions + 1):  # the first is for warming up
+        for workload in workloads:
+            workload.run()
+            product_times.append(product_time())
+    for workload in workloads:
+        del workload.play_times[0], workload.update_times[0]
+    flops_per_second = 1 / np.median(product_times)
+    print(f"one large float32 product: {flops_per_second / 1e9:.0f} GFLOP/s")
+    print("workload   game algorithm   steps/s  playing/s  ms/update  limit ms  ratio")
+    for workload in workloads:
+        print(workload.line(flops_per_second))
+
+
+if __name__ == "__main__":
+    main()
