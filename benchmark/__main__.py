@@ -102,11 +102,11 @@ def show(
         figure: file for a heat map of the table, e.g. table.png
         gif: file for an animation of an episode, the runs side by side
     """
-    from benchmark.show import show_runs  # not for `run`, which needs no torch
+    from benchmark.show import CannotShow, show_runs  # not for `run`, which needs no torch
 
     try:
         show_runs(runs, episodes, seed, figure, gif)
-    except ValueError as error:
+    except CannotShow as error:
         exit_with_error(error)
 
 

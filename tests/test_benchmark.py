@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import envs
 import vdn
-from benchmark import __main__, curves, jaxmarl_speed, optimum, runner, speed, squeeze, suites, wandb_report
+from benchmark import __main__, report, runner, suites, wandb_report
+from benchmark.studies import jaxmarl_speed, optimum, speed, squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,7 +74,7 @@ def test_spread_of_a_saved_agent():
     with torch.no_grad():
         agent.head.weight.zero_()
         agent.head.bias.copy_(torch.tensor([0.0, 0, 0, 0, 7, 0, 0, 0, 0, -1, 0]))
-    args = {"hidden_dim": 8, "recurrent": False, "gaussian_squeeze": {}}
+    args = {"hidden_dim": 8, "recurrent": False, "env_args": {}}
     s, spread, reward = squeeze.play({"agent": agent.state_dict(), "args": args}, num_envs=50)
     assert spread.shape == s.shape == (50, 10) and (spread == 8).all()
     x = 4 * s.sum(axis=1, dtype=float)
@@ -86,10 +87,10 @@ def test_spread_of_a_saved_agent():
 def test_flops_of_an_update_are_those_that_torch_counts(algorithm, game, reference):
     workload = speed.Workload(algorithm, game, reference)
     script, args, env = workload.script, workload.args, workload.env
-    workload.replay.add(script.rollout(env, workload.networks["agent"], 0.5, workload.rng, workload.device))
-    batch = workload.replay.sample(args.batch_size, args.window, workload.rng, workload.device)
+    workload.replay_buffer.add(script.rollout(env, workload.networks["agent"], 0.5, workload.rng, workload.device))
+    batch = workload.replay_buffer.sample(args.batch_size, args.window, workload.rng, workload.device)
     with FlopCounterMode(display=False) as counter:
-        script.compute_loss(workload.networks, workload.targets, batch, args)[0].backward()
+        script.compute_loss(workload.networks, workload.target_networks, batch, args)[0].backward()
     # the first step of a GRU has nothing to pass back
     assert speed.flops(algorithm, args, env) == pytest.approx(counter.get_total_flops(), rel=0.002)
 
@@ -152,7 +153,7 @@ def test_suites_name_the_optimum_and_the_return_of_random_play():
     for game in suites.GAMES.values():
         args = runner.arguments(f"vdn.py {game.arguments}")
         env, num_envs = args["env"], 3000 if args["env"] == "predator_prey" else 300_000
-        assert game.random == pytest.approx(optimum.random_play(env, num_envs, **args.get(env, {})), abs=0.6)
+        assert game.random == pytest.approx(optimum.random_play(env, num_envs, **args["env_args"]), abs=0.6)
 
 
 @pytest.mark.parametrize("suite", suites.SUITES)
@@ -176,14 +177,14 @@ def test_a_suite_can_be_cut_down():
 
 
 def test_interquartile_mean_and_its_interval():
-    assert curves.iqm(np.array([5.0, 1.0, 100.0, 2.0, 3.0])) == pytest.approx((2 + 3 + 5) / 3)
-    assert curves.iqm(np.array([[1.0, 3.0]])) == [2.0]
-    assert list(curves.interval(np.full(5, 7.0))) == [7, 7]
+    assert report.iqm(np.array([5.0, 1.0, 100.0, 2.0, 3.0])) == pytest.approx((2 + 3 + 5) / 3)
+    assert report.iqm(np.array([[1.0, 3.0]])) == [2.0]
+    assert list(report.interval(np.full(5, 7.0))) == [7, 7]
     # means of two draws from {0, 1}: 0, 1/2, 1 with probability 1/4, 1/2, 1/4
-    assert list(curves.interval(np.array([0.0, 1.0]))) == [0, 1]
+    assert list(report.interval(np.array([0.0, 1.0]))) == [0, 1]
     many = np.random.default_rng(0).normal(size=400)
-    low, high = curves.interval(many)
-    assert low < curves.iqm(many) < high and 0.1 < high - low < 0.4  # 2 x 1.96 x 1.1 / sqrt(400) is about 0.2
+    low, high = report.interval(many)
+    assert low < report.iqm(many) < high and 0.1 < high - low < 0.4  # 2 x 1.96 x 1.1 / sqrt(400) is about 0.2
 
 
 def test_table_of_known_curves():
@@ -193,7 +194,7 @@ def test_table_of_known_curves():
         return {"eval/return_mean": returns, "charts/seconds": seconds, "charts/SPS": sps, "peak_mib": 300 + returns[0]}
 
     game = suites.Game("A game", "--env a_game", optimum=10, random=0, paper="Nothing.")
-    text = curves.table(game, {"vdn": {1: run(-90, *[1] * 9, 2)}, "qtran-alt": {1: run(1, 9, 8), 2: run(9, 8, 10)}})
+    text = report.table(game, {"vdn": {1: run(-90, *[1] * 9, 2)}, "qtran-alt": {1: run(1, 9, 8), 2: run(9, 8, 10)}})
     assert text.splitlines() == [
         "| algorithm | final return, IQM | 95 % interval | by seed | last ten, IQM | of 10 | seconds to 90% of it "
         "| seconds in all | steps/s | peak MiB |",
@@ -209,7 +210,7 @@ def finished(tmp_path):
     config = runner.arguments("vdn.py --env two_step_game --total-timesteps 400")
     (tmp_path / "config.json").write_text(json.dumps({"algo": "vdn", **config}))
     (tmp_path / "metrics.csv").write_text("global_step,eval/return_mean\n200,6.5\n400,7.0\n")
-    (tmp_path / "exit.json").write_text('{"exit_code": 0, "seconds": 1.0}')
+    (tmp_path / "exit.json").write_text('{"exit_code": 0, "seconds": 1.0, "commit": "a", "versions": {}}')
     return tmp_path, "vdn.py --env two_step_game --total-timesteps 400"
 
 
@@ -224,13 +225,13 @@ def test_a_finished_run(finished):
         ("exit.json", "", "no exit record"),
         ("exit.json", '{"exit_code": 1, "seconds": 1.0}', "exit code 1"),
         ("exit.json", '{"exit_code": -9, "seconds": 1.0}', "exit code -9"),
-        ("config.json", '{"algo": "vd', "config.json is not whole"),
+        ("config.json", '{"algo": "vd', "config.json is incomplete"),
         ("metrics.csv", None, "no metrics.csv"),
         ("metrics.csv", "", "no lines"),
         ("metrics.csv", "global_step,eval/return_mean\n", "no lines"),
         ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n", "step 200 of 400"),
-        ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n400\n", "not whole"),
-        ("metrics.csv", "global_step,eval/return_mean\n200,\n400,7.0\n", "not whole"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n400\n", "incomplete line"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,\n400,7.0\n", "incomplete line"),
         ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n400,7", "breaks off"),
     ],
 )
@@ -246,6 +247,28 @@ def test_a_run_with_other_arguments_is_not_the_one_that_is_wanted(finished):
     folder, command = finished
     assert "gamma 0.99" in runner.problem(folder, f"{command} --gamma 0.5")
     assert runner.problem(folder / "none", command) == "not run"
+
+
+def test_a_run_is_kept_with_its_commit_and_whether_the_code_differs_from_it(tmp_path, monkeypatch):
+    def git(*argv):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        return subprocess.run(
+            ["git", *identity, *argv], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    git("init")
+    (tmp_path / "script.py").write_text("a = 1\n")
+    (tmp_path / "table.csv").write_text("1\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    head = git("rev-parse", "HEAD").strip()
+    assert runner.provenance()["commit"] == head
+    (tmp_path / "table.csv").write_text("2\n")  # results may come while others run
+    assert runner.provenance()["commit"] == head
+    (tmp_path / "script.py").write_text("a = 2\n")
+    assert runner.provenance()["commit"] == f"{head}-dirty"
+    assert report.short_commit(f"{head}-dirty") == f"{head[:12]}-dirty"
 
 
 @pytest.fixture
@@ -277,12 +300,14 @@ def test_run_and_report(project, monkeypatch, capsys):
     assert "2 of 2 runs are finished" in capsys.readouterr().out
     kept = project / "benchmark/results/smoke/two_step_game__vdn__1"
     assert sorted(path.name for path in kept.iterdir()) == ["config.json", "exit.json", "log.txt", "metrics.csv"]
-    assert json.loads((kept / "exit.json").read_text())["peak_mib"] > 100
+    record = json.loads((kept / "exit.json").read_text())
+    assert record["peak_mib"] > 100 and record["versions"]["torch"] == torch.__version__
+    assert record["commit"] == "unknown"  # the copy is no git repository
     for path in kept.iterdir():
         assert str(project) not in path.read_text() and str(ROOT) not in path.read_text()
 
     __main__.report("smoke")
-    final = curves.curve(kept)["eval/return_mean"][-1]
+    final = report.curve(kept)["eval/return_mean"][-1]
     readme = (kept.parent / "README.md").read_text()
     assert f"| `vdn` | {final:.2f} | one seed | {final:.1f} |" in readme and "### Two-step game" in readme
     assert (kept.parent / "figures/two_step_game.png").stat().st_size > 10_000
@@ -306,7 +331,9 @@ def test_run_and_report(project, monkeypatch, capsys):
 
 def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
     script = (project / "iql.py").read_text()
-    (project / "iql.py").write_text(script.replace("    replay = Replay(capacity)\n", "    raise OSError('no more')\n"))
+    (project / "iql.py").write_text(
+        script.replace("    replay_buffer = ReplayBuffer(capacity)\n", "    raise OSError('no more')\n")
+    )
     done = benchmark(project, "run", *ONLY)
     assert done.returncode == 1
     assert "two_step_game__iql__1: exit code 1" in done.stderr and "OSError: no more" in done.stderr
@@ -321,7 +348,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_benchmark_stops_its_runs_and_goes_on_later(project, number):
     suite = (project / "benchmark/suites.py").read_text()
-    (project / "benchmark/suites.py").write_text(suite.replace("--total-timesteps 800", "--total-timesteps 1e6"))
+    (project / "benchmark/suites.py").write_text(suite.replace("--total-timesteps 800", "--total-timesteps 1_000_000"))
     argv = ["run", "--suite", "smoke", "--only", "two_step_game__vdn__1"]
     command = [sys.executable, "-m", "benchmark", *argv]
     with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -365,12 +392,12 @@ def test_a_dry_run_prints_the_commands_and_finds_mistakes(project):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_wandb_report_has_a_section_for_each_game_and_metrics_that_are_logged():
-    report = wandb_report.report("somebody", "a-project", "paper")
-    spec = json.loads(report._to_model().spec.model_dump_json(by_alias=True))
+    drafted = wandb_report.report("somebody", "a-project", "paper")
+    spec = json.loads(drafted._to_model().spec.model_dump_json(by_alias=True))
     titles = [block["children"][0]["text"] for block in spec["blocks"] if block["type"] == "heading"]
     assert titles == [suites.GAMES[name].title for name in suites.PAPER]
     grids = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
-    logged = [set(curves.curve(log.parent)) for log in (ROOT / "benchmark/results/paper").glob("*/metrics.csv")]
+    logged = [set(report.curve(log.parent)) for log in (ROOT / "benchmark/results/paper").glob("*/metrics.csv")]
     for name, grid in zip(suites.PAPER, grids, strict=True):
         (runs,) = grid["runSets"]
         assert [(key["key"]["name"], key["value"]) for key in runs["filters"]["filters"]] == [
@@ -407,7 +434,9 @@ def slurm(tmp_path_factory):
 
 def test_slurm(project, slurm):
     script = project / "iql.py"
-    script.write_text(script.read_text().replace("    replay = Replay(capacity)\n", "    raise OSError('no more')\n"))
+    script.write_text(
+        script.read_text().replace("    replay_buffer = ReplayBuffer(capacity)\n", "    raise OSError('no more')\n")
+    )
     done = benchmark(project, "run", "--slurm", *ONLY, env=slurm)
     assert done.returncode == 0 and "submitted as job " in done.stdout, done.stderr
     for _ in range(60):
