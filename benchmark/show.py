@@ -123,7 +123,7 @@ def payoff_tables(run):
 def print_tables(tables):
     print("rows: actions of agent 1, columns: of agent 2, *: greedy")
     for name, (values, star) in tables.items():
-        for i, row in enumerate(values + 0.0):
+        for i, row in enumerate(values.round(2) + 0.0):  # no -0.00
             cells = [f"{value:8.2f}{'*' if (i, j) == star else ' '}" for j, value in enumerate(row)]
             print(f"{name if i == 0 else '':8}{''.join(cells)}".rstrip())
 
@@ -201,21 +201,21 @@ def draw_tables(runs, path):
     """The tables of `runs` (title, tables) as heat maps in one row: pay-off, then what each has learned."""
     from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
-    panels = [("pay-off", runs[0][1]["payoff"])]
+    payoff = runs[0][1]["payoff"][0]
+    panels, span = [("pay-off", (payoff, None))], max(1.0, np.abs(payoff).max())
     for algo, tables in runs:
         panels += [(f"{algo}\n{name}", tables[name]) for name in ("Q_tot", "Q'", "Q_jt", "D") if name in tables]
     fig = Figure(figsize=(1.7 * len(panels), 2.3), layout="constrained")
     for axes, (title, (values, star)) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels):
-        span = max(1.0, np.abs(values).max())
-        axes.imshow(values, cmap="RdBu", norm=TwoSlopeNorm(0, -1.6 * span, 1.6 * span))  # pale enough to read on
+        axes.imshow(values.clip(-span, span), cmap="RdBu", norm=TwoSlopeNorm(0, -1.6 * span, 1.6 * span))  # pale enough to read on
         for i, j in np.ndindex(values.shape):
             weight = "bold" if (i, j) == star else "normal"
-            axes.text(j, i, f"{values[i, j] + 0.0:.1f}", ha="center", va="center", weight=weight)
-        i, j = star
-        axes.plot(
-            [j - 0.46, j + 0.46, j + 0.46, j - 0.46, j - 0.46], [i - 0.46, i - 0.46, i + 0.46, i + 0.46, i - 0.46], "k"
-        )
+            axes.text(j, i, f"{values[i, j].round(1) + 0.0:.1f}", ha="center", va="center", weight=weight)
+        if star:
+            i, j = star
+            axes.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, linewidth=1.5))
         axes.set(title=title, xticks=range(values.shape[1]), yticks=range(values.shape[0]))
         axes.tick_params(length=0)
     fig.savefig(path, dpi=120)

@@ -1,6 +1,7 @@
-"""The environments against recordings of the original, a literal restatement of its rules, and closed forms."""
+"""The environments against recordings of the original, its rules entity by entity, and closed forms."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,33 @@ RECORDINGS = sorted((Path(__file__).parent / "data").glob("predator_prey_*.npz")
 UP, LEFT, STAY, RIGHT, DOWN = range(5)
 
 
+def chi_square(counts):
+    """How far the counts are from equal ones."""
+    expected = np.mean(counts)
+    return ((counts - expected) ** 2 / expected).sum()
+
+
+# --- predator-prey: movement ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
+def test_recorded_transitions(recording):
+    """4000 steps of the original, prey's actions included; where captured prey are put is random."""
+    data = np.load(recording)
+    grid_size, n_predators, n_prey = (int(data[name]) for name in ("grid", "n_predators", "n_prey"))
+    sizes = dict(grid_size=grid_size, n_predators=n_predators, n_prey=n_prey)
+    env = envs.make("predator_prey", 4000, 0, penalty=float(data["penalty"]), **sizes)
+    env.positions = data["before"].astype(int)
+    env.rng = SimpleNamespace(integers=lambda n, size: data["actions"][:, n_predators:], random=env.rng.random)
+    _, _, reward, _ = env.step(data["actions"][:, :n_predators])
+    np.testing.assert_array_equal(reward, data["reward"])
+    captured = np.hstack([np.zeros((4000, n_predators), bool), data["captured"]])
+    np.testing.assert_array_equal(env.positions[~captured], data["moved"][~captured])
+    assert captured.sum() > 100 and (env.positions[captured] != data["moved"][captured]).any(axis=1).all()
+
+
 def literal_move(positions, actions, grid_size):
-    """The movement rule entity by entity, recursion and all, for one copy."""
+    """The original's movement rule entity by entity, recursion and all, for one copy."""
     positions = [tuple(p) for p in positions.tolist()]
     moved, waiting = set(), []
 
@@ -35,30 +61,11 @@ def literal_move(positions, actions, grid_size):
     return np.array(positions)
 
 
-def random_positions(rng, num_envs, n, grid_size):
-    cells = rng.random((num_envs, grid_size**2)).argsort(axis=1)[:, :n]
-    return np.stack(np.divmod(cells, grid_size), axis=2)
-
-
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_recorded_transitions(recording):
-    data = np.load(recording)
-    grid_size, n_predators, penalty = int(data["grid"]), int(data["n_predators"]), float(data["penalty"])
-    assert len(data["before"]) == 4000
-    moved = envs.move(data["before"], data["actions"], grid_size)
-    np.testing.assert_array_equal(moved, data["moved"])
-    near = envs.hunters(moved, n_predators)
-    np.testing.assert_array_equal(near >= 2, data["captured"])
-    reward = (near >= 2).sum(axis=1) - penalty * (near == 1).sum(axis=1)
-    np.testing.assert_array_equal(reward.astype(np.float32), data["reward"])
-
-
 @pytest.mark.parametrize("grid_size, n", [(2, 3), (2, 4), (3, 5), (3, 8), (4, 10), (5, 20), (7, 6), (9, 40), (15, 90)])
-@pytest.mark.parametrize("dtype", [np.int8, np.int64])
-def test_move_equals_the_literal_rule_in_crowds(grid_size, n, dtype):
+def test_move_equals_the_literal_rule_in_crowds(grid_size, n):
     rng = np.random.default_rng(grid_size)
-    positions = random_positions(rng, 300, n, grid_size).astype(dtype)
-    actions = rng.integers(5, size=(300, n)).astype(dtype)
+    cells = rng.random((300, grid_size**2)).argsort(axis=1)[:, :n]
+    positions, actions = np.stack(np.divmod(cells, grid_size), axis=2), rng.integers(5, size=(300, n))
     expected = np.array([literal_move(p, a, grid_size) for p, a in zip(positions, actions)])
     np.testing.assert_array_equal(envs.move(positions, actions, grid_size), expected)
 
@@ -66,6 +73,7 @@ def test_move_equals_the_literal_rule_in_crowds(grid_size, n, dtype):
 @pytest.mark.parametrize(
     "before, actions, after",
     [
+        pytest.param([(0, 0), (3, 3)], [UP, DOWN], [(0, 0), (3, 3)], id="walls"),
         pytest.param([(0, 0), (0, 1)], [RIGHT, LEFT], [(0, 0), (0, 1)], id="swap blocks"),
         pytest.param(
             [(0, 0), (0, 1), (1, 1), (1, 0)],
@@ -74,26 +82,8 @@ def test_move_equals_the_literal_rule_in_crowds(grid_size, n, dtype):
             id="cycle blocks",
         ),
         pytest.param([(0, 0), (0, 1), (0, 2)], [RIGHT] * 3, [(0, 1), (0, 2), (0, 3)], id="queue moves"),
-        pytest.param(
-            [(0, 2), (0, 1), (0, 0)], [RIGHT] * 3, [(0, 3), (0, 2), (0, 1)], id="queue moves, led by the first"
-        ),
         pytest.param([(0, 1), (0, 2), (0, 3)], [RIGHT] * 3, [(0, 1), (0, 2), (0, 3)], id="queue stops at a wall"),
-        pytest.param([(0, 0), (0, 1)], [RIGHT, STAY], [(0, 0), (0, 1)], id="one that stays blocks"),
-        pytest.param([(0, 0), (3, 3)], [UP, DOWN], [(0, 0), (3, 3)], id="walls"),
         pytest.param([(0, 0), (0, 2)], [RIGHT, LEFT], [(0, 1), (0, 2)], id="the first in order gets the cell"),
-        pytest.param(
-            [(0, 3), (0, 2), (1, 1), (0, 0)],
-            [UP, LEFT, UP, RIGHT],
-            [(0, 3), (0, 1), (1, 1), (0, 0)],
-            id="three for one",
-        ),
-        pytest.param(
-            # 0 asks 2 to go first, so 2 takes (1, 2) before 1 has its turn
-            [(0, 0), (1, 3), (0, 1)],
-            [RIGHT, LEFT, RIGHT],
-            [(0, 1), (1, 2), (0, 2)],
-            id="no conflict",
-        ),
         pytest.param(
             [(1, 0), (0, 2), (1, 1)],
             [RIGHT, DOWN, RIGHT],
@@ -107,84 +97,83 @@ def test_move_by_hand(before, actions, after):
     assert [tuple(p) for p in moved[0].tolist()] == after
 
 
-def test_move_three_cycle_cannot_exist_on_a_grid_but_three_around_a_corner_block():
-    # Cells of a grid are two-coloured, so cycles are even; the nearest thing to a cycle of three is one with a gap.
-    before = np.array([[(0, 0), (0, 1), (1, 1)]])
-    moved = envs.move(before, np.array([[RIGHT, DOWN, LEFT]]), grid_size=3)
-    assert moved.tolist() == [[[0, 1], [1, 1], [1, 0]]]
-    moved = envs.move(before, np.array([[RIGHT, DOWN, UP]]), grid_size=3)  # 1 and 2 want to swap, 0 waits for them
-    assert moved.tolist() == before.tolist()
+# --- predator-prey: attacks, replacement, chance --------------------------------------------------------------------
 
 
-def test_hunters_by_hand():
+def surrounded(predators, prey, num_envs=200, **options):
+    """Predators that stay at these cells for a step, prey at those; the reward of each copy and where the prey is."""
+    env = envs.make("predator_prey", num_envs, 0, n_predators=len(predators), n_prey=len(prey), **options)
+    env.positions = np.tile([*predators, *prey], (num_envs, 1, 1))
+    _, _, reward, terminated = env.step(np.full((num_envs, len(predators)), STAY))
+    assert not terminated.any()
+    return reward, env.positions[:, len(predators) :] @ [env.grid_size, 1]
+
+
+@pytest.mark.parametrize("prey, n_hunters", [((0, 0), 2), ((0, 2), 3), ((2, 2), 4)])
+def test_two_hunters_or_more_capture_once(prey, n_hunters):
+    """At a corner, an edge and in the middle, where no place is left to flee to."""
+    around = [tuple(cell) for cell in (np.array(prey) + [(-1, 0), (0, -1), (0, 1), (1, 0)]).tolist()]
+    around = [cell for cell in around if min(cell) >= 0]
+    assert len(around) == n_hunters
+    reward, cells = surrounded(around, [prey])
+    assert (reward == 1).all() and (cells != 5 * prey[0] + prey[1]).all()
+
+
+def test_hunters_are_on_the_four_neighbouring_cells():
     positions = np.array([[(1, 1), (3, 1), (2, 2), (2, 1), (0, 0)], [(0, 0), (4, 4), (4, 3), (2, 2), (0, 1)]])
-    assert envs.hunters(positions, n_predators=3).tolist() == [[3, 0], [0, 1]]  # the four neighbours, not the diagonals
-
-
-def boxed_in(num_envs, seed):
-    """A prey in the corner that cannot move, two predators next to it that stay."""
-    env = envs.make("predator_prey", num_envs, seed)
-    env.positions = np.tile([(0, 1), (1, 0), (0, 0)], (num_envs, 1, 1))
-    return env, np.full((num_envs, 2), STAY)
-
-
-def test_replacement_is_uniform_over_the_empty_cells():
-    env, stay = boxed_in(num_envs=22_000, seed=0)
-    _, _, reward, _ = env.step(stay)
-    assert (reward == 1).all()
-    counts = np.bincount(env.positions[:, 2] @ [5, 1], minlength=25)
-    assert (counts[[0, 1, 5]] == 0).all()  # its old cell and the two that are taken
-    chi_square = ((np.delete(counts, [0, 1, 5]) - 1000) ** 2 / 1000).sum()
-    assert chi_square < 46.8  # 99.9 % quantile with 21 degrees of freedom
-
-
-def test_second_prey_may_take_the_place_of_the_first_but_not_its_own():
-    env = envs.make("predator_prey", 5000, 0, n_predators=4, n_prey=2, grid_size=3)
-    env.positions = np.tile([(0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (2, 2)], (5000, 1, 1))
-    _, _, reward, _ = env.step(np.full((5000, 4), STAY))
-    assert (reward == 2).all()
-    first, second = (env.positions[:, prey] @ [3, 1] for prey in (4, 5))
-    assert set(first) == {2, 4, 6}
-    assert set(second) == {0, 2, 4, 6}
-    assert (first != second).all()
-
-
-def test_full_grid_has_nowhere_to_go():
-    env = envs.make("predator_prey", 4, 0, n_predators=3, n_prey=1, grid_size=2)
-    before = env.positions.copy()
-    _, _, reward, _ = env.step(np.full((4, 3), UP))
-    np.testing.assert_array_equal(env.positions, before)
-    assert (reward == 1).all()
+    assert envs.hunters(positions, n_predators=3).tolist() == [[3, 0], [0, 1]]
 
 
 def test_lone_attack_is_punished_and_the_prey_stays():
-    env = envs.make("predator_prey", 100, 0, penalty=1.5)
-    env.positions = np.tile([(0, 1), (4, 4), (0, 0)], (100, 1, 1))
-    _, _, reward, _ = env.step(np.full((100, 2), STAY))
-    stayed = (env.positions[:, 2] == (0, 0)).all(axis=1)  # else it has run down, out of reach
-    assert 50 < stayed.sum() < 100
-    assert (reward[stayed] == -1.5).all() and (reward[~stayed] == 0).all()
+    reward, cells = surrounded([(0, 1), (4, 4)], [(0, 0)], penalty=1.5)
+    assert set(cells[:, 0]) == {0, 5}  # where it was, or one down, out of reach
+    np.testing.assert_array_equal(reward, np.where(cells[:, 0] == 0, -1.5, 0))
 
 
-def test_nobody_shares_a_cell_and_the_reward_is_that_of_the_positions():
-    env = envs.make("predator_prey", 200, 3, n_predators=4, n_prey=2, grid_size=4, penalty=1.0)
-    env.reset()
-    rng = np.random.default_rng(0)
-    captures = 0
+def test_replacement_is_uniform_over_the_empty_cells():
+    reward, cells = surrounded([(0, 1), (1, 0)], [(0, 0)], num_envs=22_000)
+    assert (reward == 1).all()
+    counts = np.bincount(cells[:, 0], minlength=25)
+    assert (counts[[0, 1, 5]] == 0).all()  # its old cell and the two that are taken
+    assert chi_square(np.delete(counts, [0, 1, 5])) < 46.8  # 99.9 % quantile with 21 degrees of freedom
+
+
+def test_second_prey_may_take_the_place_of_the_first_but_not_its_own():
+    reward, cells = surrounded([(0, 1), (1, 0), (1, 2), (2, 1)], [(0, 0), (2, 2)], num_envs=5000, grid_size=3)
+    assert (reward == 2).all() and (cells[:, 0] != cells[:, 1]).all()
+    assert set(cells[:, 0]) == {2, 4, 6} and set(cells[:, 1]) == {0, 2, 4, 6}
+
+
+def test_full_grid_has_nowhere_to_go():
+    reward, cells = surrounded([(0, 0), (0, 1), (1, 0)], [(1, 1)], grid_size=2)
+    assert (reward == 1).all() and (cells == 3).all()
+
+
+def test_copies_are_independent():
+    """Each starts anywhere, anew in every episode, and its prey take a step of their own."""
+    env = envs.make("predator_prey", 10_000, 0)
+    first, _ = env.reset()
+    second, _ = env.reset()
+    assert (first != second).any(axis=(1, 2)).mean() > 0.99
+    for cells in (env.positions @ [5, 1]).T:
+        assert chi_square(np.bincount(cells, minlength=25)) < 51.2  # 99.9 % quantile with 24 degrees of freedom
+    _, cells = surrounded([(0, 0), (4, 4)], [(2, 2)], num_envs=10_000)
+    assert set(cells[:, 0]) == {7, 11, 12, 13, 17}
+    assert chi_square(np.unique(cells, return_counts=True)[1]) < 18.5  # 99.9 % quantile with 4 degrees of freedom
+
+
+def test_nobody_shares_a_cell():
+    env = envs.make("predator_prey", 200, 3, n_predators=4, n_prey=2, grid_size=4)
+    rng, captures = np.random.default_rng(0), 0
     for _ in range(50):
-        before = env.positions.copy()
-        _, _, reward, terminated = env.step(rng.integers(5, size=(200, 4)))
-        assert not terminated.any()
-        cells = env.positions @ [4, 1]
-        assert all(len(set(copy)) == 6 for copy in cells.tolist())
-        assert (np.abs(env.positions[:, :4] - before[:, :4]).sum(axis=2) <= 1).all()
+        _, _, reward, _ = env.step(rng.integers(5, size=(200, 4)))
+        assert all(len(set(copy)) == 6 for copy in (env.positions @ [4, 1]).tolist())
         captures += (reward > 0).sum()
     assert captures > 100
 
 
 def test_random_play_scores_what_the_original_does():
     env = envs.make("predator_prey", 2000, 0)
-    env.reset()
     rng = np.random.default_rng(1)
     score = sum(env.step(rng.integers(5, size=(2000, 2)))[2] for _ in range(env.episode_limit))
     assert abs(score.mean() - -11.4) < 0.5
@@ -219,6 +208,9 @@ def test_render_shows_the_first_copy():
     assert env.render() == "0 . . . .\n. . . a .\n. . . . .\n. . . . .\n. . . . 1"
 
 
+# --- the other games ------------------------------------------------------------------------------------------------
+
+
 def test_matrix_game():
     env = envs.make("matrix_game", 9, 0)
     env.reset()
@@ -230,24 +222,29 @@ def test_two_step_game():
     env = envs.make("two_step_game", 5, 0)
     obs, state = env.reset()
     assert obs.tolist() == [[[1, 0, 0]] * 2] * 5 and state.tolist() == [[1, 0, 0]] * 5
-    _, state, reward, terminated = env.step(np.array([(0, 1), (1, 0), (1, 0), (1, 1), (1, 1)]))
-    assert state.tolist() == [[0, 1, 0]] + [[0, 0, 1]] * 4
+    obs, state, reward, terminated = env.step(np.array([(0, 1), (1, 0), (1, 0), (1, 1), (1, 1)]))
+    assert state.tolist() == [[0, 1, 0]] + [[0, 0, 1]] * 4 and (obs == state[:, None]).all()
     assert not reward.any() and not terminated.any()
-    _, _, reward, terminated = env.step(np.array([(1, 0), (0, 0), (0, 1), (1, 0), (1, 1)]))
-    assert reward.tolist() == [7, 0, 1, 1, 8] and terminated.all()
+    _, state, reward, terminated = env.step(np.array([(1, 0), (0, 0), (0, 1), (1, 0), (1, 1)]))
+    assert reward.tolist() == [7, 0, 1, 1, 8] and terminated.all() and not state.any()
 
 
 @pytest.mark.parametrize("n_domains, random_play", [(1, 0.28), (2, 2.40)])
 def test_gaussian_squeeze(n_domains, random_play):
     env = envs.make("gaussian_squeeze", 200_000, 0, n_domains=n_domains)
-    obs, s = env.reset()
-    assert s.min() >= 0 and s.max() <= 0.2 and abs(s.mean() - 0.1) < 1e-3
+    _, s = env.reset()
+    assert s.min() >= 0 and s.max() <= 0.2
+    np.testing.assert_allclose(s.mean(axis=0), 0.1, atol=1e-3)  # every copy has draws of its own
     actions = np.random.default_rng(0).integers(11, size=(200_000, 10))
     _, _, reward, terminated = env.step(actions)
-    x = np.einsum("ei,ei->e", s.astype(float), actions)
-    expected = x * np.exp(-((x - 8) ** 2) / 0.5**2) + (n_domains == 2) * x * np.exp(-((x - 5) ** 2) / 1.0**2)
-    np.testing.assert_allclose(reward, expected, rtol=1e-4, atol=1e-6)
     assert abs(reward.mean() - random_play) < 0.02 and terminated.all()
+    env.s[:] = 0.1
+    for total, expected in {
+        80: 8 + (n_domains - 1) * 8 * np.exp(-9),
+        50: 5 * np.exp(-36) + (n_domains - 1) * 5,
+    }.items():
+        actions[:] = total / 10
+        np.testing.assert_allclose(env.step(actions)[2], expected, rtol=1e-4)  # x = 8 and x = 5, the two peaks
 
 
 def test_gaussian_squeeze_observations():
@@ -258,14 +255,20 @@ def test_gaussian_squeeze_observations():
         np.testing.assert_array_equal(own[:, agent, 0], s[:, agent])
 
 
-@pytest.mark.parametrize("name", list(envs.ENVS) + [f"{__name__}:MyPredatorPrey"])
+# --- protocol -------------------------------------------------------------------------------------------------------
+
+
+class MyPredatorPrey(envs.PredatorPrey):
+    pass
+
+
+@pytest.mark.parametrize("name", [*envs.ENVS, f"{__name__}:MyPredatorPrey"])
 def test_protocol(name):
     """What `envs` promises of every environment, a class of one's own among them."""
 
     def play(seed):
         env = envs.make(name, 7, seed)
-        rng = np.random.default_rng(0)
-        seen = []
+        rng, seen = np.random.default_rng(0), []
         for _ in range(2):
             obs, state = env.reset()
             for _ in range(min(env.episode_limit, 5)):
@@ -283,27 +286,27 @@ def test_protocol(name):
         assert (play(seed=1) != play(seed=2)).any()
 
 
-class MyPredatorPrey(envs.PredatorPrey):
-    pass
-
-
 @pytest.mark.parametrize(
     "name, options, message",
     [
         ("chess", {}, "environment must be one of matrix_game, two_step_game, gaussian_squeeze, predator_prey"),
         ("no_such_module:Env", {}, "cannot be imported"),
         ("envs:NoSuchClass", {}, "cannot be imported"),
-        ("matrix_game", {"penalty": 1}, "penalty"),
-        ("predator_prey", {"speed": 1}, "speed"),
-        ("predator_prey", {"view": 0}, "view must be at least 1, got 0"),
-        ("predator_prey", {"grid_size": 1}, "grid_size must be at least 2, got 1"),
-        ("predator_prey", {"n_predators": 0}, "n_predators must be at least 1, got 0"),
-        ("predator_prey", {"n_prey": 0}, "n_prey must be at least 1, got 0"),
-        ("predator_prey", {"penalty": float("nan")}, "penalty must be at least 0, got nan"),
+        ("matrix_game", {"penalty": 1}, "matrix_game has no option 'penalty', it has: none"),
+        ("predator_prey", {"speed": 1}, "no option 'speed', it has: penalty, grid_size, n_predators, n_prey, view"),
+        (f"{__name__}:MyPredatorPrey", {"speed": 1}, "no option 'speed', it has: penalty, grid_size"),
+        ("predator_prey", {"view": 0}, "view must be an integer of at least 1, got 0"),
+        ("predator_prey", {"view": 1.5}, "view must be an integer of at least 1, got 1.5"),
+        ("predator_prey", {"grid_size": 1}, "grid_size must be an integer of at least 2, got 1"),
+        ("predator_prey", {"n_predators": 0}, "n_predators must be an integer of at least 1, got 0"),
+        ("predator_prey", {"n_prey": True}, "n_prey must be an integer of at least 1, got True"),
+        ("predator_prey", {"penalty": float("nan")}, "penalty must be a number of at least 0, got nan"),
+        ("predator_prey", {"penalty": float("inf")}, "penalty must be a number of at least 0, got inf"),
+        ("predator_prey", {"penalty": "low"}, "penalty must be a number of at least 0, got 'low'"),
         ("predator_prey", {"n_predators": 25}, "n_predators \\+ n_prey must be at most 25"),
         ("gaussian_squeeze", {"n_domains": 3}, "n_domains must be 1 or 2, got 3"),
         ("gaussian_squeeze", {"observation": "all"}, "observation must be full or own, got 'all'"),
-        ("gaussian_squeeze", {"n_agents": 0}, "n_agents must be at least 1, got 0"),
+        ("gaussian_squeeze", {"n_agents": 0}, "n_agents must be an integer of at least 1, got 0"),
     ],
 )
 def test_what_cannot_work_is_refused(name, options, message):
@@ -312,13 +315,13 @@ def test_what_cannot_work_is_refused(name, options, message):
 
 
 class Wrong:
-    """Keeps to the protocol but for what `change` does to it."""
+    """Keeps to the protocol but for what `change` does to it, and takes any options."""
 
     num_envs, n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 2, 3, 4, 5, 6
     change = {}
 
-    def __init__(self, num_envs, seed):
-        self.avail_actions = np.ones((2, 2, 3), bool)
+    def __init__(self, num_envs, seed, **options):
+        self.options, self.avail_actions = options, np.ones((2, 2, 3), bool)
         for name, value in self.change.items():
             setattr(self, name, value)
 
@@ -327,6 +330,11 @@ class Wrong:
 
     def step(self, actions):
         return *self.reset(), np.zeros(2), np.zeros(2, bool)
+
+
+def test_options_reach_a_class_of_ones_own():
+    assert envs.make(f"{__name__}:MyPredatorPrey", 2, 0, penalty=1.5, view=3).penalty == 1.5
+    assert envs.make(f"{__name__}:Wrong", 2, 0, name="anything", x=1).options == {"name": "anything", "x": 1}
 
 
 @pytest.mark.parametrize(

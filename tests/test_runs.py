@@ -1,17 +1,25 @@
-"""The scripts as a user runs them: every environment, logs, seeds, interruptions, mistakes."""
+"""The scripts as a user runs them: every environment, updates, logs, learning, interruptions, mistakes.
+
+What the scripts share, word for word (test_repo.py sees to that), is tested with vdn alone.
+"""
 
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, fields
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector
 
 import envs
 import iql
@@ -19,11 +27,17 @@ import qmix
 import qtran
 import vdn
 
-ROOT = Path(__file__).resolve().parent.parent
 TIME_COLUMNS = {"charts/seconds", "charts/SPS"}
-each_script = pytest.mark.parametrize("script", [iql, vdn, qmix, qtran], ids=lambda script: script.__name__)
+ALGORITHMS = {
+    "iql": (iql,),
+    "vdn": (vdn,),
+    "qmix": (qmix,),
+    "qtran-base": (qtran, "--variant", "base"),
+    "qtran-alt": (qtran, "--variant", "alt"),
+}
+each_algorithm = pytest.mark.parametrize("algo", ALGORITHMS)
 both_agents = pytest.mark.parametrize("recurrent", ["--no-recurrent", "--recurrent"])
-TINY = ["--total-timesteps", "2000", "--eval-interval", "1000", "--num-envs", "10"]
+TINY = "--total-timesteps 2000 --eval-interval 1000 --num-envs 10".split()
 
 
 @pytest.fixture
@@ -42,8 +56,8 @@ def run(monkeypatch, tmp_path):
         signal.signal(number, handler)
 
 
-def newest_run(folder):
-    return max((folder / "runs").iterdir(), key=lambda path: path.name.split("__")[-1])
+def newest_run(folder="."):
+    return max(Path(folder, "runs").iterdir(), key=lambda path: path.name.split("__")[-1])
 
 
 def read(run_folder):
@@ -51,15 +65,23 @@ def read(run_folder):
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def command(script, *argv):
-    return [sys.executable, script.__file__, *map(str, argv)]
+def load(script, run_folder):
+    """Arguments, environment and networks of a run, from its model.pt alone."""
+    model = torch.load(run_folder / "model.pt")
+    args = script.Args(**model["args"])
+    env = envs.make(args.env, 1, 0, **args.env_args)
+    networks = script.make_networks(env, args)
+    for name, network in networks.items():
+        network.load_state_dict(model[name])
+    return args, env, networks
 
 
 def start(script, *argv, cwd, **environment):
     """The script in a process group of its own, as a terminal would start it."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    return subprocess.Popen(command(script, *argv), cwd=cwd, env=environment, start_new_session=True, **pipe)
+    command = [sys.executable, script.__file__, *map(str, argv)]
+    return subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **pipe)
 
 
 def wait_for_lines(process, folder, n):
@@ -73,254 +95,41 @@ def wait_for_lines(process, folder, n):
     raise AssertionError("nothing was logged in a minute")
 
 
-# --- every script on every environment ------------------------------------------------------------------------------
+# --- every algorithm on every environment ---------------------------------------------------------------------------
 
 
-@each_script
-@both_agents
-@pytest.mark.parametrize("env", list(envs.ENVS))
-def test_as_a_user_would(script, recurrent, env, tmp_path):
-    argv = ["--env", env, recurrent, *TINY]
-    done = subprocess.run(command(script, *argv), cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    last = [line for line in done.stdout.splitlines() if line.startswith("step ")][-1]
-    for word in ("2,000", "train return", "eval return", "steps/s", "left"):
-        assert word in last
+@pytest.mark.parametrize(
+    "script, argv, name",
+    [
+        (iql, "", "predator_prey__iql__1__"),
+        (vdn, "--env matrix_game --exp-name my-vdn --seed 7", "matrix_game__my-vdn__7__"),
+        (qmix, "--env gaussian_squeeze --env-args observation own", "gaussian_squeeze-observation=own__qmix__1__"),
+        (qtran, "--env-args penalty 1.5 view 2", "predator_prey-penalty=1.5-view=2__qtran-alt__1__"),
+    ],
+    ids=["iql", "vdn", "qmix", "qtran"],
+)
+def test_as_a_user_would(script, argv, name, tmp_path):
+    argv = [*argv.split(), *TINY]
+    process = start(script, *argv, cwd=tmp_path)
+    stdout, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stderr) == (0, "")
     (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name.startswith(f"{env}__{script.__name__}__1__")
-    rows = read(folder)
-    assert [row["global_step"] for row in rows] == [1000, 2000]
-    assert np.isfinite([list(row.values()) for row in rows]).all()
-    config = json.loads((folder / "config.json").read_text())
-    algo = "qtran-alt" if script is qtran else script.__name__
-    assert (config["algo"], config["env"], config["seed"]) == (algo, env, 1)
-    assert config["total_timesteps"] == 2000 and config["versions"]["torch"] == torch.__version__
-    assert len(list(folder.glob("wandb/offline-run-*/run-*.wandb"))) == 1
-    assert not (tmp_path / "wandb").exists()
-
-
-@each_script
-def test_metrics_have_the_same_names_in_every_script(run, script):
-    names = set(run(script, "--env", "matrix_game", *TINY)[0])
-    charts = {f"charts/{name}" for name in ("seconds", "SPS", "epsilon", "episodic_return")}
-    shared = {"global_step", "eval/return_mean", "eval/return_std", "losses/td", "losses/grad_norm"}
-    shared |= charts | {"values/q_taken", "values/target"}
-    qtran_values = "q_jt q_prime v_jt abs_d_greedy d_negative agreement"
-    own = {iql: "", vdn: "values/q_tot", qmix: "values/q_tot", qtran: "losses/opt losses/nopt"}[script].split()
-    own += [f"values/{name}" for name in qtran_values.split() if script is qtran]
-    assert names == shared | set(own)
-
-
-@pytest.mark.parametrize("variant", ["base", "alt"])
-@pytest.mark.parametrize("td_target", ["joint", "factored"])
-@pytest.mark.parametrize("value_net", ["--value-net", "--no-value-net"])
-def test_every_form_of_qtran_runs(run, variant, td_target, value_net):
-    argv = ["--variant", variant, "--td-target", td_target, value_net, "--env", "two_step_game", *TINY]
-    rows = run(qtran, *argv)
-    assert np.isfinite([list(row.values()) for row in rows]).all()
-    assert all((row["values/v_jt"] != 0) == (value_net == "--value-net") for row in rows)
-    assert all(0 <= row[f"values/{name}"] <= 1 for row in rows for name in ("agreement", "d_negative"))
-    config = json.loads((newest_run(Path.cwd()) / "config.json").read_text())
-    assert config["algo"] == f"qtran-{variant}" and config["td_target"] == td_target
-
-
-@each_script
-def test_environment_of_ones_own(run, script):
-    rows = run(script, "--env", "test_algorithms:Ragged", "--total-timesteps", 200, "--eval-interval", 100)
-    assert np.isfinite([list(row.values()) for row in rows]).all()
-    # 32 copies: 1, 2 and 3 steps, and the other 29 reach the limit of 4, with a reward of 1 for each
-    assert rows[-1]["eval/return_mean"] == pytest.approx((1 + 2 + 3 + 29 * 4) / 32)
-
-
-def test_options_of_the_environment_reach_it(run):
-    options = ["--predator-prey.n-predators", 4, "--predator-prey.grid-size", 7, "--predator-prey.view", 1]
-    run(vdn, "--predator-prey.penalty", 1.5, "--predator-prey.n-prey", 2, *options, *TINY)
-    model = torch.load(newest_run(Path.cwd()) / "model.pt")
-    assert model["args"]["predator_prey"] == dict(penalty=1.5, grid_size=7, n_predators=4, n_prey=2, view=1)
-    assert model["agent"]["encoder.weight"].shape == (128, 2 * 9 + 2 * 7 + 5 + 4)
-
-
-def test_counts_may_be_written_as_1e3(run):
-    assert (
-        run(vdn, "--env", "matrix_game", "--total-timesteps", "1e3", "--eval-interval", "5e2")[-1]["global_step"]
-        == 1000
+    assert re.fullmatch(re.escape(name) + r"\d{8}-\d{6}-\d{6}", folder.name)
+    first, *_, progress, last = stdout.splitlines()
+    assert first.endswith(f"logs in runs/{folder.name}")
+    assert re.fullmatch(
+        r"step 2,000 of 2,000, train return \S+, eval return \S+, [\d,]+ steps/s, 0:00:00 left", progress
     )
+    assert last == f"python -m benchmark show runs/{folder.name}  # look at this run"
+    assert [row["global_step"] for row in read(folder)] == [1000, 2000]
 
-
-def test_renamed_copy_runs_and_logs_under_its_own_name(tmp_path):
-    for source, name in ((vdn.__file__, "my_vdn.py"), (envs.__file__, "envs.py")):
-        (tmp_path / name).write_text(Path(source).read_text())
-    argv = [sys.executable, tmp_path / "my_vdn.py", "--env", "matrix_game", *TINY]
-    (tmp_path / "elsewhere").mkdir()
-    subprocess.run(argv, cwd=tmp_path / "elsewhere", check=True, capture_output=True)
-    assert newest_run(tmp_path / "elsewhere").name.startswith("matrix_game__my_vdn__1__")
-
-
-@pytest.mark.parametrize("script", ["iql.py", "vdn.py", "qmix.py", "qtran.py"])
-def test_help_is_complete_and_does_not_import_torch(script):
-    code = f"import runpy, sys; sys.argv = ['{script}', '--help']; runpy.run_path('{script}', run_name='__main__')"
-    checked = f"try:\n    {code}\nfinally:\n    assert 'torch' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", checked], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for name in "--env --seed --total-timesteps --recurrent --predator-prey.penalty --wandb-mode --window".split():
-        assert name in done.stdout
-
-
-# --- learning, against closed forms ---------------------------------------------------------------------------------
-
-PAYOFF = envs.MatrixGame.payoff
-each_seed = pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-QUICK = "--total-timesteps 1e5 --train-frequency 80 --learning-rate 1e-3 --batch-size 128".split()
-
-
-def tables_in(text):
-    """Name -> (values, where the stars are) of the tables that a run on a one-step game prints at its end."""
-    tables, lines = {}, text.split("\nWhat was learned (rows: actions of agent 1, columns: of agent 2, *: greedy)\n")[1]
-    for line in lines.splitlines():
-        if line[0] != " ":
-            name = line.split()[0]
-            tables[name] = []
-        tables[name].append(line[8:].split())
-    stars = {
-        name: [(i, j) for i, row in enumerate(rows) for j, x in enumerate(row) if "*" in x]
-        for name, rows in tables.items()
-    }
-    return {
-        name: (np.array([[float(x.strip("*")) for x in row] for row in rows]), stars[name])
-        for name, rows in tables.items()
-    }
-
-
-def test_vdn_fits_the_matrix_game_as_least_squares_does(run, capsys):
-    rows = run(vdn, "--env", "matrix_game", "--seed", 3)
-    assert rows[-1]["eval/return_mean"] == 0
-    q_tot, _ = tables_in(capsys.readouterr().out)["q_tot"]
-    grand = PAYOFF.mean()
-    assert grand == pytest.approx(-4.44, abs=0.01) and PAYOFF.mean(axis=1) == pytest.approx([-5.33, -4, -4], abs=0.01)
-    assert q_tot.mean() == pytest.approx(grand, abs=0.1)
-    for axis in (0, 1):
-        assert q_tot.mean(axis) - q_tot.mean() == pytest.approx(PAYOFF.mean(axis) - grand, abs=0.1)
-
-
-@each_seed
-@pytest.mark.parametrize("variant", ["base", "alt"])
-def test_qtran_solves_the_matrix_game(run, capsys, variant, seed):
-    rows = run(qtran, "--env", "matrix_game", "--variant", variant, "--seed", seed, *QUICK, "--learning-rate", 5e-4)
-    assert rows[-1]["eval/return_mean"] == 8 and rows[-1]["values/agreement"] == 1
-    tables = {name: values for name, (values, _) in tables_in(capsys.readouterr().out).items()}
-    assert tables["q_jt"] == pytest.approx(PAYOFF, abs=0.2)
-    assert (tables["q_prime"] + tables["v_jt"] >= tables["q_jt"] - 0.2).all()
-    assert tables["q_prime"][0, 0] + tables["v_jt"] == pytest.approx(8, abs=0.2)
-
-
-@each_seed
-@pytest.mark.parametrize("script", [vdn, qmix], ids=lambda script: script.__name__)
-def test_a_sum_and_a_monotonic_mixture_end_at_0_in_the_matrix_game(run, script, seed):
-    assert run(script, "--env", "matrix_game", "--seed", seed, *QUICK)[-1]["eval/return_mean"] == 0
-
-
-@each_seed
-@pytest.mark.parametrize("script, value", [(vdn, 7), (qmix, 8)])
-def test_two_step_game_as_in_the_qmix_paper(run, script, value, seed):
-    assert run(script, "--env", "two_step_game", "--seed", seed)[-1]["eval/return_mean"] == value
-
-
-@each_script
-def test_table_of_what_was_learned(run, script, capsys):
-    run(script, "--env", "matrix_game", *TINY)
-    tables = tables_in(capsys.readouterr().out)
-    learned = {iql: [], vdn: ["q_tot"], qmix: ["q_tot"], qtran: ["q_jt", "v_jt", "D"]}[script]
-    assert list(tables) == ["payoff", "q_1", "q_2", "q_prime", *learned]
-    values = {name: table for name, (table, _) in tables.items()}
-    np.testing.assert_array_equal(values["payoff"], PAYOFF)
-
-    model = torch.load(newest_run(Path.cwd()) / "model.pt")
-    agent = script.Agent(envs.make("matrix_game", 1, 0), 64, False)
-    agent.load_state_dict(model["agent"])
-    obs = torch.tensor([[1.0, 0, 0, 0, 1, 0], [1.0, 0, 0, 0, 0, 1]])  # observation, no last action, agent id
-    q, features = agent(obs[None, None])
-    q_1, q_2 = q[0, 0].detach().numpy()
-    q_prime = q_1[:, None] + q_2
-    best = (q_1.argmax(), q_2.argmax())
-    expected = {"q_1": q_1[None], "q_2": q_2[None], "q_prime": q_prime, "q_tot": q_prime}
-    joint = torch.cartesian_prod(torch.arange(3), torch.arange(3))
-    if script is qmix:
-        mixer = qmix.Mixer(1, 2, 32)
-        mixer.load_state_dict(model["mixer"])
-        taken = q[0, 0][[0, 1], joint]  # [9, 2]
-        expected["q_tot"] = mixer(taken[None], torch.ones(1, 9, 1)).detach().numpy().reshape(3, 3)
-    if script is qtran:
-        network = qtran.JointNetwork(64, 3, 128)
-        network.load_state_dict(model["joint"])
-        q_jt = network(network.encoder(features).expand(1, 9, 2, 128), joint[None])[0].detach().numpy().reshape(3, 3)
-        value = qtran.ValueNetwork(64, 128)
-        value.load_state_dict(model["value"])
-        v_jt = value(features).detach().numpy()
-        expected |= {"q_jt": q_jt, "v_jt": v_jt, "D": q_prime - q_jt + v_jt}
-    for name in values.keys() - {"payoff"}:
-        np.testing.assert_allclose(values[name], expected[name], atol=0.0051)
-    stars = {"q_1": [(0, best[0])], "q_2": [(0, best[1])], "v_jt": []}
-    assert {name: where for name, (_, where) in tables.items()} == {name: stars.get(name, [best]) for name in tables}
-
-
-@pytest.mark.parametrize("argv", ["--env gaussian_squeeze --gaussian-squeeze.n-agents 2", "--env two_step_game"])
-def test_no_table_where_episodes_differ_or_go_on(run, argv, capsys):
-    run(qtran, *argv.split(), *TINY)
-    assert "What was learned" not in capsys.readouterr().out
-
-
-# --- same seed, same run --------------------------------------------------------------------------------------------
-
-
-@each_script
-@both_agents
-def test_same_seed_same_log_other_seed_other_log(run, script, recurrent):
-    argv = [*TINY, recurrent, "--train-frequency", 50, "--batch-size", 8, "--window", 10]
-
-    def log(seed):
-        return [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in run(script, *argv, "--seed", seed)]
-
-    first = log(1)
-    assert len(first) == 2 and first == log(1)
-    other = log(2)
-    for name in ("charts/episodic_return", "values/q_taken"):  # random play of the first episodes, and the weights
-        assert first[0][name] != other[0][name]
-
-
-def test_every_line_of_the_log_is_complete_however_rare_the_updates(run):
-    rows = run(vdn, "--env", "matrix_game", *TINY, "--eval-interval", 100, "--train-frequency", 700)
-    assert [row["global_step"] for row in rows] == list(range(700, 2001, 100))
-    assert np.isfinite([list(row.values()) for row in rows]).all()
-
-
-def test_evaluating_more_often_changes_nothing_in_training(run):
-    often, seldom = (run(vdn, *TINY, "--eval-interval", n)[-1] for n in (1000, 2000))
-    assert often["values/q_taken"] != seldom["values/q_taken"]  # means since the last evaluation
-    often, seldom = (torch.load(path / "model.pt")["agent"] for path in sorted(Path("runs").iterdir()))
-    assert all(torch.equal(often[name], seldom[name]) for name in often)
-
-
-# --- interruptions --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_interrupted_run_keeps_what_it_has_logged(number, code, tmp_path):
-    process = start(vdn, "--env", "matrix_game", "--total-timesteps", "1e9", "--eval-interval", 200, cwd=tmp_path)
-    log = wait_for_lines(process, tmp_path, 5)
-    os.killpg(process.pid, number)  # the whole group, as Ctrl-C in a terminal does
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert "Traceback" not in stderr
-    assert ("what was logged is in runs/" in stdout) == (number != signal.SIGKILL)
-    assert log.read_text().endswith("\n")
-    rows = read(log.parent)
-    assert len(rows) >= 5 and rows[-1]["global_step"] == 200 * len(rows)
-    model = torch.load(log.parent / "model.pt")
-    assert model["global_step"] in (rows[-1]["global_step"], rows[-1]["global_step"] - 200)
-    if number != signal.SIGKILL:  # W&B has all of it, but perhaps for a line during which the signal came
-        in_wandb, in_csv = steps_in_wandb_file(log.parent), [row["global_step"] for row in rows]
-        assert in_wandb in (in_csv, in_csv[:-1])
+    config = json.loads((folder / "config.json").read_text())
+    args, *_ = load(script, folder)
+    algo = "qtran-alt" if script is qtran else script.__name__
+    assert config == {"algo": algo, **asdict(args), "command": [script.__file__, *argv]}
+    assert steps_in_wandb_file(folder) == [1000, 2000]
+    assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.csv", "model.pt", "wandb"}
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
 
 
 def steps_in_wandb_file(run_folder):
@@ -330,6 +139,429 @@ def steps_in_wandb_file(run_folder):
     lines = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.splitlines()
     records = [json.loads(line) for line in lines if line.startswith("{")]
     return [record["history"]["item"]["global_step"] for record in records if record["type"] == "history"]
+
+
+@each_algorithm
+@both_agents
+@pytest.mark.parametrize("env", envs.ENVS)
+def test_every_algorithm_on_every_environment(run, algo, recurrent, env):
+    rows = run(*ALGORITHMS[algo], "--env", env, recurrent, *TINY)
+    assert [row["global_step"] for row in rows] == [1000, 2000]
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+    names = "charts/seconds charts/SPS charts/epsilon charts/episodic_return eval/return_mean eval/return_std "
+    names += "global_step losses/td losses/grad_norm values/q_taken values/target "
+    names += {
+        "iql": "",
+        "vdn": "values/q_tot",
+        "qmix": "values/q_tot",
+    }.get(
+        algo,
+        "losses/opt losses/nopt values/q_jt values/q_prime values/v_jt values/abs_d_greedy values/d_negative",
+    )
+    assert rows[0].keys() == set(names.split())
+
+
+def test_authors_form_of_qtran_runs(run):
+    rows = run(qtran, "--variant", "base", "--td-target", "factored", "--no-value-net", *TINY)
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+    assert all(row["values/v_jt"] == 0 and 0 < row["values/d_negative"] < 1 for row in rows)
+
+
+def test_environment_of_ones_own(run):
+    argv = ["--env", "test_algorithms:Ragged", "--env-args", "pay", 2, "--total-timesteps", 200]
+    rows = run(vdn, *argv, "--eval-interval", 100)
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+    # 32 copies: 1, 2 and 3 steps, and the other 29 reach the limit of 4, with a reward of 2 for each
+    assert rows[-1]["eval/return_mean"] == pytest.approx(2 * (1 + 2 + 3 + 29 * 4) / 32)
+    assert newest_run().name.startswith("test_algorithms.Ragged-pay=2__vdn__1__")
+
+
+def test_options_of_the_environment_reach_it(run, monkeypatch):
+    made, make = [], envs.make
+    monkeypatch.setattr(envs, "make", lambda *args, **options: made.append(make(*args, **options)) or made[-1])
+    run(vdn, *TINY, "--env-args", "penalty", 1.5, "n_prey", 2, "n_predators", 4, "grid_size", 7, "view", 1)
+    assert [env.num_envs for env in made] == [10, 32]
+    for env in made:
+        assert (env.penalty, env.n_agents, env.n_entities, env.grid_size, env.view) == (1.5, 4, 6, 7, 1)
+
+
+def test_renamed_copy_runs_and_logs_under_its_own_name(tmp_path):
+    for source, name in ((vdn.__file__, "my_vdn.py"), (envs.__file__, "envs.py")):
+        (tmp_path / name).write_text(Path(source).read_text())
+    (tmp_path / "elsewhere").mkdir()
+    argv = [sys.executable, tmp_path / "my_vdn.py", "--env", "matrix_game", *TINY]
+    subprocess.run(argv, cwd=tmp_path / "elsewhere", check=True, capture_output=True)
+    folder = newest_run(tmp_path / "elsewhere")
+    assert folder.name.startswith("matrix_game__my_vdn__1__")
+    assert json.loads((folder / "config.json").read_text())["algo"] == "my_vdn"
+
+
+# --- arguments ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    def call(argv, script=vdn):
+        monkeypatch.setattr(sys, "argv", [script.__file__, *argv.split()])
+        return script.parse()
+
+    return call
+
+
+def test_defaults_depend_on_the_environment_and_the_agents_and_give_way(parse):
+    assert parse("") == vdn.Args()
+    assert (parse("--recurrent").window, parse("--recurrent --window 9").window) == (100, 9)
+    game = parse("--env two_step_game --gamma 0.5 --recurrent")
+    assert (game.gamma, game.total_timesteps, game.window, game.start_e, game.end_e) == (0.5, 20_000, 2, 1, 1)
+    assert parse("--env matrix_game").eval_interval == 20_000
+
+
+def test_values_of_env_args_are_numbers_truths_or_words(parse):
+    env_args = parse("--env-args a 1 b 1.5 c True d full --seed 3").env_args
+    assert env_args == {"a": 1, "b": 1.5, "c": True, "d": "full"}
+    assert [type(value) for value in env_args.values()] == [int, float, bool, str]
+
+
+def test_help_names_every_argument_with_the_defaults_of_the_environment(parse, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse("--env two_step_game --help", qtran)
+    text = " ".join(re.sub("[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
+    assert stopped.value.code == 0
+    for field in fields(qtran.Args):
+        assert f"--{field.name.replace('_', '-')}" in text
+    assert "(default: 20000)" in text and "QTRAN: learning to factorise" in text
+
+
+@pytest.mark.parametrize("script", [iql, vdn, qmix, qtran], ids=lambda script: script.__name__)
+def test_numbers_out_of_range_are_refused(parse, script, capsys):
+    numbers = [field for field in fields(script.Args) if field.type in (int, float) and field.name != "seed"]
+    assert len(numbers) >= 15
+    for field in numbers:
+        option = f"--{field.name.replace('_', '-')}"
+        for value in ("0", "-1") if field.type is int else ("-0.1", "nan", "inf"):
+            with pytest.raises(SystemExit) as stopped:
+                parse(f"{option} {value}", script)
+            low = 1 if field.type is int else 0
+            (line,) = capsys.readouterr().err.splitlines()
+            assert re.fullmatch(
+                rf"{script.__name__}.py: error: {option} must be in \[{low}, (inf\)|1\]), got {value}(\.0)?", line
+            )
+            assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        ("--env chess", "environment must be one of matrix_game, two_step_game, gaussian_squeeze, predator_prey"),
+        ("--env seed", "environment must be one of"),
+        ("--env no_such_module:Env", "environment no_such_module:Env cannot be imported"),
+        ("--gamma 1.1", "--gamma must be in [0, 1], got 1.1"),
+        ("--tau 2", "--tau must be in [0, 1], got 2.0"),
+        ("--start-e 2", "--start-e must be in [0, 1], got 2.0"),
+        ("--end-e 2", "--end-e must be in [0, 1], got 2.0"),
+        ("--exploration-fraction 2", "--exploration-fraction must be in [0, 1], got 2.0"),
+        ("--seed -1", "--seed must be in [0, 4294967295], got -1"),
+        ("--wandb-project-name team/project", "--wandb-project-name must have 1 to 100 characters, none of / "),
+        ("--exp-name ../up", "--exp-name must have 1 to 100 characters, none of / "),
+        ("--batch-size 3000000", "--batch-size 3000000 x 1 steps must be at most --buffer-size, 2000000"),
+        ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
+        ("--env matrix_game --env-args penalty 1", "matrix_game has no option 'penalty', it has: none"),
+        ("--env-args speed 1", "no option 'speed', it has: penalty, grid_size, n_predators, n_prey, view"),
+        ("--env-args penalty high", "predator_prey: penalty must be a number of at least 0, got 'high'"),
+        ("--env-args view 0", "predator_prey: view must be an integer of at least 1, got 0"),
+        ("--env-args n_predators 30", "predator_prey: n_predators + n_prey must be at most 25"),
+        ("--env-args seed 3", "--env-args cannot set seed, use --seed"),
+        ("--env-args num_envs 3", "--env-args cannot set num_envs, use --num-envs"),
+        pytest.param(
+            "--cuda",
+            "--cuda needs a GPU and a CUDA build of torch",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU"),
+        ),
+    ],
+)
+def test_mistakes_end_with_one_line_before_anything_is_created(run, argv, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, *argv.split())
+    stdout, stderr = capsys.readouterr()
+    (line,) = stderr.splitlines()
+    assert line.startswith("vdn.py: error: ") and message in line
+    assert (stopped.value.code, stdout, list(Path.cwd().iterdir())) == (2, "", [])
+
+
+@pytest.mark.parametrize(
+    "argv",
+    ["--total-timesteps 1.5", "--total-timesteps 1e6", "--no-such-thing 1", "--variant 2", "--env-args penalty"],
+)
+def test_malformed_arguments_are_named(run, argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(qtran, *argv.split())
+    stdout, stderr = capsys.readouterr()
+    assert argv.split()[0] in stderr
+    assert (stopped.value.code, stdout, list(Path.cwd().iterdir())) == (2, "", [])
+
+
+def test_mistakes_as_a_process(tmp_path):
+    process = start(vdn, "--gamma", 2, cwd=tmp_path)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (2, "vdn.py: error: --gamma must be in [0, 1], got 2.0\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_folder_that_cannot_be_written(run, capsys):
+    Path("runs").write_text("in the way")
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, "--env", "matrix_game")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2
+    assert "run folder runs/matrix_game__vdn__1__" in line and "cannot be written" in line
+    assert Path("runs").read_text() == "in the way"
+
+
+@pytest.mark.parametrize(
+    "key, message", [("", "`wandb login`"), ("0" * 40, "127.0.0.1:9")], ids=["no key", "no network"]
+)
+def test_online_without_key_or_network_is_one_line_and_leaves_no_run(key, message, tmp_path):
+    """Port 9 refuses at once. W&B itself may say something about the key."""
+    (tmp_path / "home").mkdir()
+    environment = dict(HOME=str(tmp_path / "home"), WANDB_API_KEY=key, WANDB_BASE_URL="http://127.0.0.1:9")
+    process = start(vdn, "--env", "matrix_game", *TINY, "--wandb-mode", "online", cwd=tmp_path, **environment)
+    stdout, stderr = process.communicate(timeout=180)
+    (line,) = [line for line in stderr.splitlines() if "error" in line]
+    assert line.startswith("vdn.py: error: --wandb-mode online: ") and message in line
+    assert (process.returncode, stdout, list(tmp_path.glob("runs/*"))) == (2, "", [])
+
+
+# --- updates, exploration and the log -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Every rollout and update of a run of vdn; the weights and the last gradient are those before the update."""
+    calls = SimpleNamespace(train=[], eval=[], updates=[])
+    rollout, compute_loss = vdn.rollout, vdn.compute_loss
+
+    def record_rollout(env, agent, epsilon, rng, device):
+        episodes = rollout(env, agent, epsilon, rng, device)
+        score = episodes.reward.sum(axis=0)
+        played = SimpleNamespace(epsilon=epsilon, episodes=episodes, score=score, n_updates=len(calls.updates))
+        (calls.eval if env.num_envs == 32 else calls.train).append(played)
+        return episodes
+
+    def record_update(networks, target_networks, batch, args):
+        loss, metrics = compute_loss(networks, target_networks, batch, args)
+        gradient = torch.autograd.grad(loss, [*networks.parameters()], retain_graph=True)
+        left = [parameter.grad for parameter in networks.parameters()]  # by the update before, if there was one
+        calls.updates.append(
+            SimpleNamespace(
+                batch=batch,
+                loss=loss.item(),
+                gradient=parameters_to_vector(gradient),
+                left=None if left[0] is None else parameters_to_vector(left),
+                online=parameters_to_vector(networks.parameters()).detach(),
+                target=parameters_to_vector(target_networks.parameters()),
+            )
+        )
+        return loss, metrics
+
+    monkeypatch.setattr(vdn, "rollout", record_rollout)
+    monkeypatch.setattr(vdn, "compute_loss", record_update)
+    return calls
+
+
+SHORT = "--env gaussian_squeeze --num-envs 10 --total-timesteps 100 --eval-interval 40 --train-frequency 5".split()
+SHORT += ["--batch-size", "8"]
+
+
+def test_epsilon_falls_linearly_from_start_to_end_and_is_zero_in_evaluation(run, recorded):
+    rows = run(vdn, *SHORT, "--start-e", 0.8, "--end-e", 0.2, "--exploration-fraction", 0.5)
+    expected = [0.8, 0.68, 0.56, 0.44, 0.32, *[0.2] * 5]
+    assert [played.epsilon for played in recorded.train] == pytest.approx(expected)
+    assert [played.epsilon for played in recorded.eval] == [0, 0, 0]
+    assert [row["charts/epsilon"] for row in rows] == pytest.approx([0.44, 0.2, 0.2])
+
+
+def test_log_says_what_was_played_and_learned_since_the_last_line(run, recorded):
+    rows = run(vdn, *SHORT)
+    assert [row["global_step"] for row in rows] == [40, 80, 100]
+    assert [played.n_updates for played in recorded.train] == [*range(0, 20, 2)]  # an update for every five steps
+    for row, played, rollouts, updates in zip(
+        rows, recorded.eval, ((0, 4), (4, 8), (8, 10)), ((0, 8), (8, 16), (16, 20)), strict=True
+    ):
+        assert row["eval/return_mean"] == pytest.approx(played.score.mean())
+        assert row["eval/return_std"] == pytest.approx(played.score.std())
+        score = np.concatenate([played.score for played in recorded.train[slice(*rollouts)]])
+        assert row["charts/episodic_return"] == pytest.approx(score.mean())
+        updates = recorded.updates[slice(*updates)]
+        assert row["losses/td"] == pytest.approx(np.mean([update.loss for update in updates]))
+        assert row["losses/grad_norm"] == pytest.approx(np.mean([update.gradient.norm() for update in updates]))
+
+
+def test_every_line_of_the_log_is_complete_however_rare_the_updates(run):
+    rows = run(vdn, "--env", "matrix_game", *TINY, "--eval-interval", 100, "--train-frequency", 700)
+    assert [row["global_step"] for row in rows] == list(range(700, 2001, 100))
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+
+
+@pytest.mark.parametrize("window, length", [(1, 1), (2, 2), (50, 2)])
+def test_window_is_what_an_update_learns_from(run, recorded, window, length):
+    run(vdn, *SHORT, "--env", "two_step_game", "--window", window)
+    shapes = {tuple(update.batch.reward.shape) for update in recorded.updates}
+    assert shapes == {(length, 8)}  # an episode of this game has two steps
+
+
+def test_target_networks_follow_at_every_third_update(run, recorded):
+    run(vdn, *SHORT, "--target-network-frequency", 3, "--tau", 0.5)
+    target = recorded.updates[0].online
+    for k, update in enumerate(recorded.updates):  # after k updates
+        if k and k % 3 == 0:
+            target = (target + update.online) / 2
+        torch.testing.assert_close(update.target, target)
+    assert len(recorded.updates) == 20
+
+
+@pytest.mark.parametrize("limit", [0.01, 1e6])
+def test_gradients_are_those_of_the_last_batch_clipped(run, recorded, limit):
+    run(vdn, *SHORT, "--max-grad-norm", limit)
+    for before, after in zip(recorded.updates, recorded.updates[1:]):
+        assert 0.01 < before.gradient.norm() < 1e6
+        torch.testing.assert_close(after.left, before.gradient * min(limit / before.gradient.norm().item(), 1))
+
+
+@pytest.mark.parametrize("learning_rate", [1e-3, 1e-2])
+def test_first_step_of_adam_is_the_learning_rate_against_the_gradient(run, recorded, learning_rate):
+    run(vdn, *SHORT, "--learning-rate", learning_rate)
+    first, second = recorded.updates[:2]
+    large = first.gradient.abs() > 1e-4  # against Adam's eps
+    assert large.float().mean() > 0.1
+    step = (second.online - first.online)[large]
+    torch.testing.assert_close(step, -learning_rate * first.gradient[large].sign(), rtol=1e-2, atol=1e-6)
+
+
+def test_buffer_holds_as_many_steps_as_it_says(run, monkeypatch):
+    capacities, make = [], vdn.ReplayBuffer
+    monkeypatch.setattr(vdn, "ReplayBuffer", lambda capacity: capacities.append(capacity) or make(capacity))
+    run(vdn, *TINY, "--buffer-size", 1234)
+    assert capacities == [12]  # episodes of 100 steps
+
+
+# --- same seed, same run --------------------------------------------------------------------------------------------
+
+
+@both_agents
+def test_same_seed_same_log(run, recurrent):
+    argv = [*TINY, recurrent, "--train-frequency", 50, "--batch-size", 8, "--window", 10]
+    logs = [
+        [{name: x for name, x in row.items() if name not in TIME_COLUMNS} for row in run(vdn, *argv)] for _ in range(2)
+    ]
+    assert len(logs[0]) == 2 and logs[0] == logs[1]
+
+
+def test_seed_reaches_environments_exploration_replay_and_weights(run, recorded):
+    for seed in (1, 2):
+        run(vdn, *SHORT, "--seed", seed)
+    first, second = recorded.train[0].episodes, recorded.train[10].episodes
+    assert (first.state[0] != second.state[0]).any() and (first.actions != second.actions).any()
+    assert (recorded.eval[0].episodes.state[0] != recorded.eval[3].episodes.state[0]).any()
+    assert (recorded.eval[0].episodes.state[0, :10] != first.state[0]).any()  # which has a seed of its own
+    assert (recorded.updates[0].online != recorded.updates[20].online).any()
+
+
+def test_evaluating_more_often_changes_nothing_in_training(run):
+    weights = []
+    for interval in (500, 2000):
+        run(vdn, *TINY, "--eval-interval", interval)
+        weights.append(parameters_to_vector(load(vdn, newest_run())[2].parameters()))
+    assert torch.equal(*weights)
+
+
+# --- learning, against closed forms ---------------------------------------------------------------------------------
+
+PAYOFF = envs.MatrixGame.payoff
+ROW, MEAN = PAYOFF.mean(axis=1), PAYOFF.mean()
+
+
+def values_of_joint_actions(script, metric, obs=(1,), last_actions=()):
+    """The metric of the newest run for every joint action of a two-player game where this is observation and state."""
+    args, env, networks = load(script, newest_run())
+    n = env.n_actions
+    last_action = torch.eye(n)[list(last_actions)] if last_actions else torch.zeros(2, n)
+    state = torch.tensor(obs).float()
+    inputs = torch.hstack([state.expand(2, -1), last_action, torch.eye(2)]).expand(2, 1, -1, -1)
+    true, available = torch.ones(1, 1, dtype=torch.bool), torch.ones(2, 1, 2, n, dtype=torch.bool)
+    values = np.zeros((n, n))
+    for u in product(range(n), repeat=2):
+        actions = torch.tensor(u).expand(1, 1, 2)
+        batch = script.Batch(inputs, state.expand(2, 1, -1), available, actions, torch.zeros(1, 1), true, true)
+        values[u] = script.compute_loss(networks, networks, batch, args)[1][metric].item()
+    return values
+
+
+@each_algorithm
+@pytest.mark.parametrize("seed", [1, 2])
+def test_matrix_game(run, algo, seed):
+    """Under uniform exploration IQL learns means, VDN the closest sum, QMIX the closest monotonic table, QTRAN all."""
+    quick = "--total-timesteps 100_000 --train-frequency 80 --learning-rate 5e-4 --batch-size 128".split()
+    script, *variant = ALGORITHMS[algo]
+    rows = run(script, *variant, "--env", "matrix_game", "--seed", seed, *quick)
+    assert rows[-1]["eval/return_mean"] == (8 if script is qtran else 0)
+    metric, expected = {
+        "iql": ("values/q_taken", (ROW[:, None] + ROW) / 2),  # the mean of both agents' values
+        "vdn": ("values/q_tot", ROW[:, None] + ROW - MEAN),
+        "qmix": ("values/q_tot", [[-8, -8, -8], [-8, 0, 0], [-8, 0, 0]]),  # the mean of 8 and four times -12
+    }.get(algo, ("values/q_jt", PAYOFF))
+    assert values_of_joint_actions(script, metric) == pytest.approx(np.array(expected), abs=0.5)
+    if script is qtran:
+        q_jt, q_prime, v_jt = (
+            values_of_joint_actions(script, f"values/{name}") for name in ("q_jt", "q_prime", "v_jt")
+        )
+        d = q_prime - q_jt + v_jt
+        assert d.min() > -0.2 and d[0, 0] == pytest.approx(0, abs=0.2)
+
+
+@each_algorithm
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_step_game(run, algo, seed):
+    """The values of the first step are .99 times the best of the second as the algorithm sees it."""
+    script, *variant = ALGORITHMS[algo]
+    rows = run(script, *variant, "--env", "two_step_game", "--seed", seed)
+    assert rows[-1]["eval/return_mean"] == (7 if algo in ("iql", "vdn") else 8)
+    metric, in_2b = {
+        "iql": ("values/q_taken", [[0.5, 2.5], [2.5, 4.5]]),
+        "vdn": ("values/q_tot", [[-1.5, 2.5], [2.5, 6.5]]),
+        "qmix": ("values/q_tot", [[0, 1], [1, 8]]),
+    }.get(algo, ("values/q_jt", [[0, 1], [1, 8]]))
+    best, other = 0.99 * 7, 0.99 * np.max(in_2b)  # in 2A and 2B
+    first = [[best, best], [other, other]]
+    if algo == "iql":  # the second agent has the same value whatever it does
+        first = (np.array(first) + (best + other) / 2) / 2
+    for expected, obs, last in (
+        (in_2b, (0, 0, 1), (1, 1)),
+        (np.full((2, 2), 7), (0, 1, 0), (0, 0)),
+        (first, (1, 0, 0), ()),
+    ):
+        assert values_of_joint_actions(script, metric, obs, last) == pytest.approx(np.array(expected), abs=0.5)
+
+
+# --- interruptions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_interrupted_run_keeps_what_it_has_logged(number, code, tmp_path):
+    argv = ["--env", "matrix_game", "--total-timesteps", 10**9, "--eval-interval", 200]
+    process = start(vdn, *argv, cwd=tmp_path)
+    log = wait_for_lines(process, tmp_path, 5)
+    os.killpg(process.pid, number)  # the whole group, as Ctrl-C in a terminal does
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    assert ("what was logged is in runs/" in stdout) == (number != signal.SIGKILL)
+    assert log.read_text().endswith("\n")
+    rows = read(log.parent)
+    assert len(rows) >= 5 and rows[-1]["global_step"] == 200 * len(rows)
+    assert torch.load(log.parent / "model.pt")["global_step"] in (200 * len(rows), 200 * len(rows) - 200)
+    if number != signal.SIGKILL:  # W&B has all of it, but perhaps for a line during which the signal came
+        in_wandb, in_csv = steps_in_wandb_file(log.parent), [row["global_step"] for row in rows]
+        assert in_wandb in (in_csv, in_csv[:-1])
 
 
 def test_loss_that_is_not_finite_stops_the_run(run, capsys):
@@ -344,110 +576,3 @@ def test_full_disk_is_not_silent(tmp_path):
     (tmp_path / "metrics.csv").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         vdn.log(tmp_path, None, {"global_step": 1})
-
-
-@pytest.mark.parametrize("key", ["", "0" * 40], ids=["no key", "no network"])
-def test_online_without_key_or_network_goes_on_offline(key, tmp_path):
-    environment = dict(HOME=str(tmp_path), WANDB_API_KEY=key, WANDB_BASE_URL="http://127.0.0.1:9")
-    before = time.time()
-    process = start(vdn, "--env", "matrix_game", *TINY, "--wandb-mode", "online", cwd=tmp_path, **environment)
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert time.time() - before < 60  # half a minute for W&B, and the run
-    assert len([line for line in stdout.splitlines() if line.startswith("W&B logs offline: ")]) == 1
-    assert len(steps_in_wandb_file(newest_run(tmp_path))) == 2
-
-
-# --- mistakes -------------------------------------------------------------------------------------------------------
-
-
-@each_script
-@pytest.mark.parametrize(
-    "argv, message",
-    [
-        ("--env chess", "environment must be one of matrix_game, two_step_game, gaussian_squeeze, predator_prey"),
-        ("--num-envs 0", "--num-envs must be in [1, inf), got 0"),
-        ("--batch-size 0", "--batch-size must be in [1, inf), got 0"),
-        ("--total-timesteps 0", "--total-timesteps must be in [1, inf), got 0"),
-        ("--total-timesteps -1e6", "--total-timesteps must be in [1, inf), got -1000000"),
-        ("--eval-interval 0", "--eval-interval must be in [1, inf), got 0"),
-        ("--train-frequency 0", "--train-frequency must be in [1, inf), got 0"),
-        ("--window 0", "--window must be in [1, inf), got 0"),
-        ("--hidden-dim 0", "--hidden-dim must be in [1, inf), got 0"),
-        ("--target-network-frequency 0", "--target-network-frequency must be in [1, inf), got 0"),
-        ("--gamma 1.1", "--gamma must be in [0, 1], got 1.1"),
-        ("--gamma nan", "--gamma must be in [0, 1], got nan"),
-        ("--start-e 2", "--start-e must be in [0, 1], got 2.0"),
-        ("--end-e -0.1", "--end-e must be in [0, 1], got -0.1"),
-        ("--tau 2", "--tau must be in [0, 1], got 2.0"),
-        ("--learning-rate -1", "--learning-rate must be in [0, inf), got -1.0"),
-        ("--learning-rate inf", "--learning-rate must be in [0, inf), got inf"),
-        ("--env seed", "environment must be one of"),
-        ("--wandb-project-name team/project", "--wandb-project-name must have 1 to 100 characters, none of / "),
-        ("--exp-name ../up", "--exp-name must have 1 to 100 characters, none of / "),
-        ("--env matrix_game --predator-prey.penalty 1", "--predator-prey.* must go with --env predator_prey, got"),
-        ("--predator-prey.penalty inf", "predator_prey: penalty must be at least 0, got inf"),
-        ("--seed -1", "--seed must be in [0, 4294967295], got -1"),
-        ("--batch-size 3e6", "--batch-size 3000000 x 1 steps must be at most --buffer-size 2000000"),
-        ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
-        ("--predator-prey.view 0", "predator_prey: view must be at least 1, got 0"),
-        ("--predator-prey.grid-size 1", "predator_prey: grid_size must be at least 2, got 1"),
-        ("--predator-prey.n-predators 30", "predator_prey: n_predators + n_prey must be at most 25"),
-        pytest.param(
-            "--cuda",
-            "--cuda needs a GPU and a CUDA build of torch",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU"),
-        ),
-    ],
-)
-def test_mistakes_end_with_one_line_before_anything_is_created(run, script, argv, message, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run(script, *argv.split())
-    assert stopped.value.code == 2
-    stdout, stderr = capsys.readouterr()
-    (line,) = stderr.splitlines()
-    assert line.startswith(f"{script.__name__}.py: error: ") and message in line
-    assert stdout == "" and not list(Path.cwd().iterdir())
-
-
-@pytest.mark.parametrize(
-    "argv, message",
-    [
-        ("--lambda-opt -1", "--lambda-opt must be in [0, inf), got -1.0"),
-        ("--lambda-nopt nan", "--lambda-nopt must be in [0, inf), got nan"),
-        ("--joint-dim 0", "--joint-dim must be in [1, inf), got 0"),
-    ],
-)
-def test_mistakes_in_the_arguments_of_qtran(run, argv, message, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run(qtran, *argv.split())
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err == f"qtran.py: error: {message}\n" and not list(Path.cwd().iterdir())
-
-
-@pytest.mark.parametrize(
-    "argv", ["--total-timesteps 1.5", "--total-timesteps many", "--no-such-thing 1", "--variant 2"]
-)
-def test_malformed_arguments_are_named(run, argv, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run(qtran, *argv.split())
-    assert stopped.value.code == 2
-    stderr = capsys.readouterr().err
-    assert all(word in stderr for word in argv.split())
-    assert not list(Path.cwd().iterdir())
-
-
-def test_run_folder_that_cannot_be_written(run, capsys):
-    Path("runs").write_text("in the way")
-    with pytest.raises(SystemExit) as stopped:
-        run(vdn, "--env", "matrix_game")
-    assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "run folder runs/matrix_game__vdn__1__" in line and "cannot be written" in line
-    assert Path("runs").read_text() == "in the way"
-
-
-def test_mistakes_as_a_process(tmp_path):
-    done = subprocess.run(command(vdn, "--gamma", 2), cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and not list(tmp_path.iterdir())
-    assert done.stderr == "vdn.py: error: --gamma must be in [0, 1], got 2.0\n"
