@@ -2,7 +2,7 @@
 
 Every agent i learns its own action values Q_i(tau_i, u_i), where tau_i is what it has observed and done (or without
 --recurrent: what it observes now and did last), as if the others were part of the environment. All share the team
-reward r and the weights of one network:
+reward r and one network, which they tell who they are:
 
     y_i = r + gamma max_{u'} Q_i(tau_i', u'; target)                                                        (1)
     L   = mean over agents of (Q_i(tau_i, u_i) - y_i)^2                                                     (2)
@@ -66,7 +66,7 @@ class Args:
     """the W&B user or team, if not your default one"""
 
     total_timesteps: int = 1_000_000
-    """environment steps to train for, rounded up to whole episodes of all copies"""
+    """environment steps to train for, rounded up to full rounds of episodes"""
     num_envs: int = 20
     """copies of the environment that play in parallel"""
     eval_interval: int = 20_000
@@ -83,7 +83,7 @@ class Args:
     hidden_dim: int = 128
     """width of the agent network"""
     buffer_size: int = 2_000_000
-    """capacity of the replay buffer in steps, counting every episode at its full length"""
+    """capacity of the replay buffer in steps; a shorter episode takes a full one's room"""
     train_frequency: int = 16
     """environment steps per update"""
     batch_size: int = 128
@@ -111,8 +111,8 @@ class Batch(NamedTuple):
     """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
 
     inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation, last action and id, see `rollout`
-    state: Tensor  # [T+1, B, state_dim]
-    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
+    state: Tensor  # [T+1, B, state_dim], which only QMIX uses
+    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
     reward: Tensor  # [T, B]: one reward for the team
     terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a time limit does not set it
@@ -131,7 +131,7 @@ class Agent(nn.Module):
     def forward(self, inputs, hidden=None):
         """inputs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
 
-        The last row of the features is the GRU's hidden state; pass it as `hidden` to continue the sequence.
+        With a GRU, pass the features as `hidden` to the next call: their last row continues the sequence.
         """
         x = F.relu(self.encoder(inputs.float()))
         if isinstance(self.core, nn.GRU):
@@ -148,7 +148,7 @@ def compute_loss(networks, target_networks, batch, args):
     q_i, _ = networks["agent"](batch.inputs[:-1])  # [T, B, n_agents, n_actions]
     q_taken = q_i.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
     with torch.no_grad():
-        first = 0 if args.recurrent else 1  # a GRU needs the window's first observation, too
+        first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i = target_networks["agent"](batch.inputs[first:])[0][1 - first :]  # [T, B, n_agents, n_actions]
         target_max = target_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
         bootstrap = target_max.masked_fill(batch.terminated[..., None], 0)  # [T, B, n_agents]

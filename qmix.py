@@ -1,17 +1,17 @@
 """QMIX (Rashid et al. 2018, "QMIX: Monotonic Value Function Factorisation for Deep Multi-Agent Reinforcement
 Learning").
 
-The team's value is a mixture of the agents' own values Q_i(tau_i, u_i), where tau_i is what agent i has observed and
-done (or without --recurrent: what it observes now and did last). How they are mixed depends on the state s, from which
-hypernetworks make the weights W1, w2 and the biases b1, b2 of the mixing network:
+The team's value is made from the agents' own values Q_i(tau_i, u_i), where u_i is agent i's action and tau_i what it
+has observed and done (or without --recurrent: what it observes now and did last). How they are mixed depends on the
+global state s: small networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b2 of the mixing network:
 
     Q_tot(tau, u, s) = w2(s) . ELU(W1(s) [Q_1, .., Q_n] + b1(s)) + b2(s),   W1, w2 >= 0                     (1)
-    y = r + gamma max_{u'} Q_tot(tau', u', s'; target), which is where each agent's own Q_i is largest      (2)
+    y = r + gamma max_{u'} Q_tot(tau', u', s'; target), attained where each agent's own Q_i is largest      (2)
     L = (Q_tot(tau, u, s) - y)^2                                                                            (3)
 
-The weights in (1) are absolute values, so dQ_tot/dQ_i >= 0 and the best joint action is, as in VDN, each agent's own
-best. What a monotonic mixture cannot express is an agent whose ranking of its actions depends on what another does: in
-the matrix game QMIX settles for 0 where 8 is possible. All agents share the weights of one network.
+W1, w2 >= 0, as absolute values are taken, and ELU increases, so dQ_tot/dQ_i >= 0 and the best joint action is, as in
+VDN, each agent's own best. What a monotonic function cannot express is an agent whose ranking of its actions depends on
+what another does: in the matrix game of envs.py QMIX settles for 0 where 8 is possible. All agents share one network.
 
     python qmix.py --env predator_prey --seed 1         a run of a few minutes; logs below runs/
     python qmix.py --env predator_prey --recurrent      agents with a GRU
@@ -68,7 +68,7 @@ class Args:
     """the W&B user or team, if not your default one"""
 
     total_timesteps: int = 1_000_000
-    """environment steps to train for, rounded up to whole episodes of all copies"""
+    """environment steps to train for, rounded up to full rounds of episodes"""
     num_envs: int = 20
     """copies of the environment that play in parallel"""
     eval_interval: int = 20_000
@@ -85,7 +85,7 @@ class Args:
     hidden_dim: int = 128
     """width of the agent network"""
     buffer_size: int = 2_000_000
-    """capacity of the replay buffer in steps, counting every episode at its full length"""
+    """capacity of the replay buffer in steps; a shorter episode takes a full one's room"""
     train_frequency: int = 16
     """environment steps per update"""
     batch_size: int = 128
@@ -115,8 +115,8 @@ class Batch(NamedTuple):
     """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
 
     inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation, last action and id, see `rollout`
-    state: Tensor  # [T+1, B, state_dim]
-    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
+    state: Tensor  # [T+1, B, state_dim], which only QMIX uses
+    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
     reward: Tensor  # [T, B]: one reward for the team
     terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a time limit does not set it
@@ -135,7 +135,7 @@ class Agent(nn.Module):
     def forward(self, inputs, hidden=None):
         """inputs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
 
-        The last row of the features is the GRU's hidden state; pass it as `hidden` to continue the sequence.
+        With a GRU, pass the features as `hidden` to the next call: their last row continues the sequence.
         """
         x = F.relu(self.encoder(inputs.float()))
         if isinstance(self.core, nn.GRU):
@@ -148,7 +148,7 @@ class Agent(nn.Module):
 
 # [end]
 class Mixer(nn.Module):
-    """Equation (1). The state enters only by the weights and biases that the hypernetworks make of it."""
+    """Equation (1). The state enters only through the weights and biases, which are small networks of it."""
 
     def __init__(self, state_dim, n_agents, embed_dim):
         super().__init__()
@@ -157,11 +157,11 @@ class Mixer(nn.Module):
         self.hyper_w2 = nn.Linear(state_dim, embed_dim)
         self.hyper_b2 = nn.Sequential(nn.Linear(state_dim, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
 
-    def forward(self, q_i, state):
-        """q_i [T, B, n_agents], one value per agent, state [T, B, state_dim] -> q_tot [T, B]."""
+    def forward(self, values, state):
+        """values [T, B, n_agents], Q_i at one action each, state [T, B, state_dim] -> q_tot [T, B]."""
         state = state.float()
-        w1 = self.hyper_w1(state).abs().unflatten(-1, (q_i.shape[-1], -1))  # [T, B, n_agents, embed_dim]
-        hidden = F.elu((q_i[..., None] * w1).sum(-2) + self.hyper_b1(state))  # [T, B, embed_dim]
+        w1 = self.hyper_w1(state).abs().unflatten(-1, (values.shape[-1], -1))  # [T, B, n_agents, embed_dim]
+        hidden = F.elu((values[..., None] * w1).sum(-2) + self.hyper_b1(state))  # [T, B, embed_dim]
         return (self.hyper_w2(state).abs() * hidden).sum(-1) + self.hyper_b2(state).squeeze(-1)
 
 
@@ -171,7 +171,7 @@ def compute_loss(networks, target_networks, batch, args):
     q_taken = q_i.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
     q_tot = networks["mixer"](q_taken, batch.state[:-1])  # [T, B] (1)
     with torch.no_grad():
-        first = 0 if args.recurrent else 1  # a GRU needs the window's first observation, too
+        first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i = target_networks["agent"](batch.inputs[first:])[0][1 - first :]  # [T, B, n_agents, n_actions]
         target_max = target_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
         bootstrap = target_networks["mixer"](target_max, batch.state[1:]).masked_fill(batch.terminated, 0)  # [T, B]

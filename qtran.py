@@ -1,35 +1,38 @@
-"""QTRAN: learning to factorise the team's value with a transformation (Son et al. 2019).
+"""QTRAN (Son et al. 2019, "QTRAN: Learning to Factorize with Transformation for Cooperative Multi-Agent Reinforcement
+Learning").
 
-Agents act on values of their own: agent i takes ubar_i = argmax Q_i(tau_i, .), where tau_i is what it has observed and
-done. VDN and QMIX build the team's value out of the Q_i, which restricts it. QTRAN learns the team's value Q_jt(tau, u)
-of the joint action u = (u_1, .., u_n) separately, as any function, and asks of the Q_i only that they are largest where
-Q_jt is. Their sum Q' need not equal Q_jt:
+Agent i acts on values of its own, ubar_i = argmax Q_i(tau_i, .), where tau_i is what it has observed and done (or
+without --recurrent: what it observes now and did last). VDN and QMIX make the team's value out of the Q_i, which
+restricts it. QTRAN learns the team's value Q_jt(tau, u) of all tau = (tau_1, .., tau_n) and actions u = (u_1, .., u_n)
+by a network of its own. The Q_i only have to be largest where Q_jt is; their sum Q' may differ from it:
 
     Q'(tau, u) = sum_i Q_i(tau_i, u_i)                                                                      (1)
-    Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i)),   h_i: the last features of Q_i (2)
+    Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i)),   h_i: the input of Q_i's head  (2)
     D(tau, u) = Q'(tau, u) - Q_jt(tau, u) + V_jt(tau)                                                       (3)
+    D(tau, ubar) = 0,   D(tau, u) >= 0 for every u                                                          (4)
 
-Theorem 1: if D(ubar) = 0 and D(u) >= 0 for all u (4), then ubar, where each Q_i is largest, is where Q_jt is largest:
-Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar). V_jt makes up for what no agent sees by itself.
+If (4) holds, the greedy ubar is best for Q_jt, too: Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar). That is
+the paper's Theorem 1. V_jt, the same for every u, makes up for what the separate tau_i do not tell.
 
-Q_jt learns from the reward r like any Q-network (6). Q_i and V_jt learn (4) from Q_jt, which is held fixed there, at
-the greedy joint action (7) and, in QTRAN-base, at the u taken (8). With y and ubar' from the target networks:
+Q_jt, and with it h_i, learns from the reward r as in DQN, but bootstraps from ubar' instead of a maximum (6); tau',
+ubar' are of the next step, y is by the target networks. Q_i and V_jt learn (4) from Q_jt, which is fixed in D: at ubar
+(7) and, in QTRAN-base, at the u taken (8).
 
     L = L_td + lambda_opt L_opt + lambda_nopt L_nopt                                                        (5)
     L_td = (Q_jt(tau, u) - y)^2,   y = r + gamma Q_jt(tau', ubar'; target)                                  (6)
     L_opt = D(tau, ubar)^2                                                                                  (7)
     L_nopt = min(D(tau, u), 0)^2                                                                            (8)
 
-(8) leaves a Q' that is too high alone. QTRAN-alt asks for more than D >= 0: whatever the others do (u_-i), agent i's
-best answer to it has D = 0. That takes Q_jt at each of its actions, not only at the one taken:
+(8) never lowers a Q' that is too high. QTRAN-alt does: with the others' u_-i as taken, the least D over agent i's own
+actions has to be 0. That takes Q_jt at each of them:
 
     Q_jt(tau, (u_i, u_-i)) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                    (9)
     L_nopt = mean_i (min_{u_i} D(tau, (u_i, u_-i)))^2                                                      (10)
 
-    python qtran.py --env matrix_game                   half a minute; then: python -m benchmark show
+    python qtran.py --env matrix_game                   half a minute; then see `python -m benchmark show`
     python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
     python qtran.py --env-args penalty 1.5 --total-timesteps 2_000_000
-    python qtran.py --variant base --td-target factored --no-value-net      the authors' released QTRAN-base
+    python qtran.py --variant base --td-target factored --no-value-net      as in the authors' code
     python qtran.py --env predator_prey --help          all arguments, with their defaults for this environment
 """
 
@@ -83,7 +86,7 @@ class Args:
     """the W&B user or team, if not your default one"""
 
     total_timesteps: int = 1_000_000
-    """environment steps to train for, rounded up to whole episodes of all copies"""
+    """environment steps to train for, rounded up to full rounds of episodes"""
     num_envs: int = 20
     """copies of the environment that play in parallel"""
     eval_interval: int = 20_000
@@ -100,7 +103,7 @@ class Args:
     hidden_dim: int = 128
     """width of the agent network"""
     buffer_size: int = 2_000_000
-    """capacity of the replay buffer in steps, counting every episode at its full length"""
+    """capacity of the replay buffer in steps; a shorter episode takes a full one's room"""
     train_frequency: int = 16
     """environment steps per update"""
     batch_size: int = 128
@@ -121,7 +124,7 @@ class Args:
     variant: Literal["base", "alt"] = "alt"
     """QTRAN-base or QTRAN-alt"""
     td_target: Literal["joint", "factored"] = "joint"
-    """y bootstraps from Q_jt at ubar', as in the paper (joint), or from Q' + V_jt there, as in the authors' code"""
+    """joint: y bootstraps from Q_jt at ubar', as in the paper; factored: from Q' + V_jt, as in the authors' code"""
     value_net: bool = True
     """learn V_jt, as in the paper; otherwise V_jt = 0, as in the authors' code"""
     lambda_opt: float = 1.0
@@ -140,8 +143,8 @@ class Batch(NamedTuple):
     """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
 
     inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation, last action and id, see `rollout`
-    state: Tensor  # [T+1, B, state_dim]
-    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
+    state: Tensor  # [T+1, B, state_dim], which only QMIX uses
+    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
     reward: Tensor  # [T, B]: one reward for the team
     terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a time limit does not set it
@@ -160,7 +163,7 @@ class Agent(nn.Module):
     def forward(self, inputs, hidden=None):
         """inputs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
 
-        The last row of the features is the GRU's hidden state; pass it as `hidden` to continue the sequence.
+        With a GRU, pass the features as `hidden` to the next call: their last row continues the sequence.
         """
         x = F.relu(self.encoder(inputs.float()))
         if isinstance(self.core, nn.GRU):
@@ -173,12 +176,12 @@ class Agent(nn.Module):
 
 # [end]
 class JointNetwork(nn.Module):
-    """Q_jt (2), with h_Q(h_i, u_i) = ReLU(W h_i + w_{u_i}). `encoder` is W h_i, which all u_i have in common."""
+    """Q_jt (2), with h_Q(h_i, u_i) = ReLU(W h_i + b + w_{u_i}). `encoder` is W h_i + b, the same for every u_i."""
 
     def __init__(self, hidden_dim, n_actions, joint_dim):
         super().__init__()
         self.encoder = nn.Linear(hidden_dim, joint_dim)
-        self.action_embedding = nn.Linear(n_actions, joint_dim, bias=False)  # its column u is w_u
+        self.action_embedding = nn.Linear(n_actions, joint_dim, bias=False)  # weight[:, u] is w_u
         self.head = nn.Sequential(nn.Linear(joint_dim, joint_dim), nn.ReLU(), nn.Linear(joint_dim, 1))  # Q
 
     def forward(self, encoded, actions):
@@ -188,11 +191,11 @@ class JointNetwork(nn.Module):
 
     @torch.no_grad()
     def counterfactual(self, encoded, actions):
-        """Q_jt(tau, (., u_-i)) for every agent i (9): [T, B, n_agents, n_actions]."""
+        """Q_jt had agent i alone acted otherwise, for every i and u_i (9): [T, B, n_agents, n_actions]."""
         w = self.action_embedding.weight.t().contiguous()  # [n_actions, joint_dim]
         h_q = F.relu(encoded + w[actions])  # [T, B, n_agents, joint_dim]
         h_q_others = h_q.sum(-2, keepdim=True) - h_q  # all but agent i's own
-        h_q_each = (encoded[..., None, :] + w).relu_()  # [T, B, n_agents, n_actions, joint_dim], large: kept in place
+        h_q_each = (encoded[..., None, :] + w).relu_()  # [T, B, n_agents, n_actions, joint_dim], large: done in place
         return self.head(h_q_each.add_(h_q_others[..., None, :])).squeeze(-1)
 
 
@@ -210,7 +213,7 @@ class ValueNetwork(nn.Module):
 
 
 def compute_loss(networks, target_networks, batch, args):
-    """Equations (1) to (10) on a Batch: the loss, and metrics to log."""
+    """The loss (5) on a Batch, and its terms and other means to log."""
     q_i, features = networks["agent"](batch.inputs[:-1])  # [T, B, n_agents, n_actions], [T, B, n_agents, hidden_dim]
     q_taken = q_i.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
     q_available = q_i.masked_fill(~batch.avail_actions[:-1], -torch.inf)  # [T, B, n_agents, n_actions]
@@ -222,14 +225,15 @@ def compute_loss(networks, target_networks, batch, args):
     encoded = joint.encoder(features)  # [T, B, n_agents, joint_dim]
     q_jt = joint(encoded, batch.actions)  # [T, B] (2) at u
     with torch.no_grad():
-        first = 0 if args.recurrent else 1  # a GRU needs the window's first observation, too
+        first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i, target_features = (x[1 - first :] for x in target_networks["agent"](batch.inputs[first:]))
         target_max, target_greedy = target_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).max(-1)
         if args.td_target == "joint":
             target_value = target_joint(target_joint.encoder(target_features), target_greedy)  # [T, B] (2) at ubar'
         else:
-            target_value = target_max.sum(-1) + (target_networks["value"](target_features) if args.value_net else 0)
-        td_target = batch.reward + args.gamma * target_value.masked_fill(batch.terminated, 0)  # [T, B] y
+            target_v_jt = target_networks["value"](target_features) if args.value_net else 0  # [T, B] (2)
+            target_value = target_max.sum(-1) + target_v_jt  # [T, B] (1) + V_jt at ubar'
+        td_target = batch.reward + args.gamma * target_value.masked_fill(batch.terminated, 0)  # [T, B] y (6)
 
     # Q_i and V_jt learn from Q_jt, which passes no gradient here.
     v_jt = networks["value"](features) if args.value_net else torch.zeros_like(batch.reward)  # [T, B] (2)
@@ -248,7 +252,7 @@ def compute_loss(networks, target_networks, batch, args):
     per_step = {  # [T, B] each
         "losses/td": (q_jt - td_target) ** 2,  # (6)
         "losses/opt": d_greedy**2,  # (7)
-        "losses/nopt": nopt,
+        "losses/nopt": nopt,  # (8) or (10)
         "values/target": td_target,
         "values/q_jt": q_jt,
         "values/q_prime": q_prime,
@@ -258,11 +262,10 @@ def compute_loss(networks, target_networks, batch, args):
         "values/d_negative": (d_taken < 0).float(),
     }
     mask = batch.mask / batch.mask.sum()  # [T, B]: sum(x * mask) is the mean of x over all steps but the padding
-    metrics = dict(zip(per_step, (torch.stack([*per_step.values()]) * mask).sum((1, 2))))
-    loss = (
-        metrics["losses/td"] + args.lambda_opt * metrics["losses/opt"] + args.lambda_nopt * metrics["losses/nopt"]
-    )  # (5)
-    return loss, metrics
+    means = (torch.stack([*per_step.values()]) * mask).sum((1, 2))
+    td, opt, nopt, *_ = means
+    loss = td + args.lambda_opt * opt + args.lambda_nopt * nopt  # (5)
+    return loss, dict(zip(per_step, means))
 
 
 def make_networks(env, args):

@@ -1,17 +1,17 @@
 """VDN: value-decomposition networks (Sunehag et al. 2018, "Value-Decomposition Networks For Cooperative Multi-Agent
 Learning Based On Team Reward").
 
-The team's value is the sum of the agents' own values Q_i(tau_i, u_i), where tau_i is what agent i has observed and done
-(or without --recurrent: what it observes now and did last):
+The value of the team's actions u = (u_1, .., u_n) is the sum of the agents' own values Q_i(tau_i, u_i), where tau_i is
+what agent i has observed and done (or without --recurrent: what it observes now and did last):
 
     Q_tot(tau, u) = sum_i Q_i(tau_i, u_i)                                                                   (1)
     y = r + gamma max_{u'} Q_tot(tau', u'; target) = r + gamma sum_i max_{u_i'} Q_i(tau_i', u_i'; target)   (2)
     L = (Q_tot(tau, u) - y)^2                                                                               (3)
 
-Only the sum is fitted to the team reward r; the gradient through it decides each agent's share. The maximum in (2) and
-the best joint action need no search: a sum is largest where each of its terms is, so every agent maximises its own.
-What a sum cannot express is an action that is good only if another agent takes a certain one: in the matrix game VDN
-settles for 0 where 8 is possible. All agents share the weights of one network.
+r is the reward of the team. Only the sum is fitted to y; how it splits into the Q_i is left to gradient descent. The
+maximum in (2) and the best joint action need no search: a sum is largest where each of its terms is, so every agent
+maximises its own. What a sum cannot express is an action that is good only if another agent takes a certain one: in the
+matrix game of envs.py VDN settles for 0 where 8 is possible. All agents share one network, and tell it who they are.
 
     python vdn.py --env predator_prey --seed 1          a run of a few minutes; logs below runs/
     python vdn.py --env predator_prey --recurrent       agents with a GRU
@@ -68,7 +68,7 @@ class Args:
     """the W&B user or team, if not your default one"""
 
     total_timesteps: int = 1_000_000
-    """environment steps to train for, rounded up to whole episodes of all copies"""
+    """environment steps to train for, rounded up to full rounds of episodes"""
     num_envs: int = 20
     """copies of the environment that play in parallel"""
     eval_interval: int = 20_000
@@ -85,7 +85,7 @@ class Args:
     hidden_dim: int = 128
     """width of the agent network"""
     buffer_size: int = 2_000_000
-    """capacity of the replay buffer in steps, counting every episode at its full length"""
+    """capacity of the replay buffer in steps; a shorter episode takes a full one's room"""
     train_frequency: int = 16
     """environment steps per update"""
     batch_size: int = 128
@@ -113,8 +113,8 @@ class Batch(NamedTuple):
     """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
 
     inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation, last action and id, see `rollout`
-    state: Tensor  # [T+1, B, state_dim]
-    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool
+    state: Tensor  # [T+1, B, state_dim], which only QMIX uses
+    avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
     reward: Tensor  # [T, B]: one reward for the team
     terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a time limit does not set it
@@ -133,7 +133,7 @@ class Agent(nn.Module):
     def forward(self, inputs, hidden=None):
         """inputs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
 
-        The last row of the features is the GRU's hidden state; pass it as `hidden` to continue the sequence.
+        With a GRU, pass the features as `hidden` to the next call: their last row continues the sequence.
         """
         x = F.relu(self.encoder(inputs.float()))
         if isinstance(self.core, nn.GRU):
@@ -151,7 +151,7 @@ def compute_loss(networks, target_networks, batch, args):
     q_taken = q_i.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
     q_tot = q_taken.sum(-1)  # [T, B] (1)
     with torch.no_grad():
-        first = 0 if args.recurrent else 1  # a GRU needs the window's first observation, too
+        first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i = target_networks["agent"](batch.inputs[first:])[0][1 - first :]  # [T, B, n_agents, n_actions]
         target_max = target_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
         bootstrap = target_max.sum(-1).masked_fill(batch.terminated, 0)  # [T, B]
