@@ -209,7 +209,8 @@ def draw_tables(runs, path):
         panels += [(f"{algo}\n{name}", tables[name]) for name in ("Q_tot", "Q'", "Q_jt", "D") if name in tables]
     fig = Figure(figsize=(1.7 * len(panels), 2.3), layout="constrained")
     for axes, (title, (values, star)) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels):
-        axes.imshow(values.clip(-span, span), cmap="RdBu", norm=TwoSlopeNorm(0, -1.6 * span, 1.6 * span))  # pale enough to read on
+        norm = TwoSlopeNorm(0, -1.6 * span, 1.6 * span)  # pale enough to read numbers on
+        axes.imshow(values.clip(-span, span), cmap="RdBu", norm=norm)
         for i, j in np.ndindex(values.shape):
             weight = "bold" if (i, j) == star else "normal"
             axes.text(j, i, f"{values[i, j].round(1) + 0.0:.1f}", ha="center", va="center", weight=weight)
