@@ -452,13 +452,13 @@ def test_no_leak_across_time_episodes_or_agents(recurrent):
 
 
 @both_agents
-def test_step_by_step_equals_the_whole_sequence(recurrent):
+def test_piece_by_piece_equals_the_whole_sequence(recurrent):
     agent, inputs = agent_and_inputs(recurrent)
-    hidden, steps = None, []
-    for x in inputs:
-        q_i, hidden = agent(x[None], hidden)
-        steps.append(q_i)
-    torch.testing.assert_close(torch.cat(steps), agent(inputs)[0])
+    hidden, pieces = None, []
+    for x in inputs.split([1, 1, 3, 1]):
+        q_i, hidden = agent(x, hidden)
+        pieces.append(q_i)
+    torch.testing.assert_close(torch.cat(pieces), agent(inputs)[0])
 
 
 # --- exploration ----------------------------------------------------------------------------------------------------
@@ -492,7 +492,8 @@ class Ragged:
     """A user's own environment: copies end at different times, actions are masked, one buffer is used again and again.
 
     Copy e terminates at step e + 1, if the limit of 4 does not come first. Action `t` is not available at step t. After
-    the end nothing is available and the reward is garbage, which the caller has to ignore. Masks and ends are integers.
+    the end nothing is available, the reward is garbage and `terminated` is false again, which the caller has to ignore.
+    Masks and ends are integers.
     """
 
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 4, 1, 1, 4
@@ -519,7 +520,7 @@ class Ragged:
         self.forbidden_taken += (actions[alive] == self.t).sum()
         reward = np.where(alive, np.float32(self.pay), np.float32(np.nan))
         obs, state = self._now(self.t + 1)
-        return obs, state, reward, (np.arange(self.num_envs) < self.t).astype(int)
+        return obs, state, reward, (np.arange(self.num_envs) == self.t - 1).astype(int)
 
 
 def play(env, recurrent=False, epsilon=1.0, scale=None):
