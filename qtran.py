@@ -44,6 +44,7 @@ actions has to be 0. That takes Q_jt at each of them:
 import argparse
 import copy
 import csv
+import io
 import json
 import os
 import shutil
@@ -51,11 +52,14 @@ import signal
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends without a traceback
 import numpy as np
 import torch
 import tyro
@@ -79,7 +83,8 @@ class Args:
     exp_name: str = Path(__file__).stem
     """name of the experiment"""
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
-    """offline: W&B files in the run folder, to upload later or never; online: upload now; disabled: no W&B"""
+    """offline: W&B files in the run folder, to upload later; online: upload now; disabled: none. Without this argument
+    the environment variable WANDB_MODE decides, if it is set"""
     wandb_project_name: str = "value-factorisation"
     """the W&B project"""
     wandb_entity: str | None = None
@@ -304,7 +309,7 @@ def rollout(env, agent, epsilon, rng, device):
             break
         q_i, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
         actions = epsilon_greedy(q_i[0].cpu().numpy(), env.avail_actions, epsilon, rng)
-        obs, state, reward, terminated = env.step(actions)
+        obs, state, reward, terminated = env.step(actions.copy())  # what is stored is what was chosen
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
         ended = terminated
@@ -433,10 +438,11 @@ def main(args):
                 next_eval = (global_step // args.eval_interval + 1) * args.eval_interval
             if finished or time.time() - print_time > 5:
                 print_time = time.time()
+                evaluation = f"{row['eval/return_mean']:.2f}" if row else "-"
                 left = timedelta(seconds=round(seconds * max(args.total_timesteps / global_step - 1, 0)))
                 print(
                     f"step {global_step:,} of {args.total_timesteps:,}, train return "
-                    f"{episodes.reward.sum(axis=0).mean():.2f}, eval return {row.get('eval/return_mean', np.nan):.2f}, "
+                    f"{episodes.reward.sum(axis=0).mean():.2f}, eval return {evaluation}, "
                     f"{global_step / seconds:,.0f} steps/s, {left} left",
                     flush=True,
                 )
@@ -482,18 +488,30 @@ def open_run(args):
 
 
 def log(folder, wandb_run, row):
-    """Append a line to metrics.csv, where even a kill cannot lose it, then send it to W&B."""
-    is_new = not (folder / "metrics.csv").exists()
-    with open(folder / "metrics.csv", "a", newline="") as file:
-        csv.writer(file).writerows([row.keys(), row.values()] if is_new else [row.values()])
+    """Append a line to metrics.csv, all of it or nothing, where even a kill cannot lose it; then send it to W&B."""
+    path = folder / "metrics.csv"
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with open(path, "a", newline="") as file:
+            csv.writer(file).writerows([row.values()] if size else [row.keys(), row.values()])
+    except OSError as error:
+        with suppress(OSError):
+            os.truncate(path, size)
+        exit_with_error(f"{path} cannot be written: {error.strerror}", code=1)
     wandb_run.log(row)
 
 
 def save(folder, networks, args, global_step):
     """Write weights and arguments to model.pt, by way of another file, so that a complete one exists at any time."""
     weights = {name: network.state_dict() for name, network in networks.items()}
-    torch.save(weights | {"args": asdict(args), "global_step": global_step}, folder / "model.pt.new")
-    os.replace(folder / "model.pt.new", folder / "model.pt")
+    torch.save(weights | {"args": asdict(args), "global_step": global_step}, model := io.BytesIO())
+    try:
+        (folder / "model.pt.new").write_bytes(model.getvalue())
+        os.replace(folder / "model.pt.new", folder / "model.pt")
+    except OSError as error:
+        with suppress(OSError):
+            os.remove(folder / "model.pt.new")
+        exit_with_error(f"{folder / 'model.pt'} cannot be written: {error.strerror}", code=1)
 
 
 # Defaults for games so unlike predator-prey that those of Args do not serve them.
@@ -518,24 +536,28 @@ def parse():
     first.add_argument("--recurrent", action=argparse.BooleanOptionalAction)
     known, _ = first.parse_known_args()
     defaults = DEFAULTS.get(known.env, RECURRENT if known.recurrent else {})
+    if os.environ.get("WANDB_MODE") in ("offline", "online", "disabled"):
+        defaults = defaults | dict(wandb_mode=os.environ["WANDB_MODE"])
     args = tyro.cli(Args, default=Args(env=known.env, **defaults), description=__doc__.split("\n\n")[0])
 
     limits = {argument.name: (1, np.inf) for argument in fields(Args) if argument.type is int}
     limits |= {argument.name: (0, np.inf) for argument in fields(Args) if argument.type is float}
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
-    limits["seed"] = (0, 2**32 - 1)
+    limits |= {name: (1, 2**13) for name in limits if name.endswith("_dim")}
+    limits |= dict(seed=(0, 2**32 - 1), num_envs=(1, 2**16), batch_size=(1, 2**16), buffer_size=(1, 10**9))
     for name, (low, high) in limits.items():
         value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
         if not low <= value <= high or value == np.inf:
             exit_with_error(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
+    if not args.max_grad_norm:
+        exit_with_error("--max-grad-norm must be above 0, got 0.0: nothing would be learned")
     for name in {"num_envs", "seed"} & set(args.env_args):
         exit_with_error(f"--env-args cannot set {name}, use --{name.replace('_', '-')}")
     for name in ("exp_name", "wandb_project_name"):
         value = getattr(args, name)
-        if not 0 < len(value) <= 100 or set(value) & set("/\\#?%:"):
-            exit_with_error(
-                f"--{name.replace('_', '-')} must have 1 to 100 characters, none of / \\ # ? % :, got {value!r}"
-            )
+        if not 0 < len(value) <= 100 or set(value) & set("/\\#?%:") or not value.isprintable() or not value.strip(". "):
+            allowed = "1 to 100 printable characters, none of / \\ # ? % :, and not dots alone"
+            exit_with_error(f"--{name.replace('_', '-')} must have {allowed}, got {value!r}")
     return args
 
 

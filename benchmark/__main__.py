@@ -38,6 +38,7 @@ def run(
     only: tuple[str, ...] = (),
     seeds: int | None = None,
     workers: int = 2,
+    force: bool = False,
     dry_run: bool = False,
     slurm: bool = False,
 ):
@@ -48,6 +49,7 @@ def run(
         only: parts of names of games or algorithms (both must match where both are given), or full names of runs
         seeds: 1 to this number, instead of what the suite says
         workers: runs at a time, each of one thread
+        force: run what is finished, too; it is replaced when its new run has finished
         dry_run: print the commands, after reading their arguments as the scripts will
         slurm: submit the runs to Slurm as an array of jobs; `status` says how they ended
     """
@@ -58,7 +60,7 @@ def run(
         runner.arguments(job.command)  # a mistake in the suite ends with exit code 2, before any is run
     if dry_run:
         for job in jobs:
-            print("run     " if runner.unfinished(job) else "finished", f"python {job.command}", sep="  ")
+            print("run     " if force or runner.unfinished(job) else "finished", f"python {job.command}", sep="  ")
     elif slurm:
         try:
             job_id = submit(jobs, workers)
@@ -69,7 +71,7 @@ def run(
         interrupted = "interrupted; what is finished is kept"
         for number in (signal.SIGINT, signal.SIGTERM):  # leave through `finally` of runner.run
             signal.signal(number, lambda number, frame: exit_with_error(interrupted, 128 + number))
-        exit_if_any(runner.run(jobs, workers))
+        exit_if_any(runner.run(jobs, workers, force))
 
 
 def status(suite: Suite = "paper", only: tuple[str, ...] = (), seeds: int | None = None):

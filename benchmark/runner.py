@@ -3,15 +3,18 @@
 Each runs in a folder of its own, runs/<suite>/<name>/, as a user would start it there. What is kept of a finished one
 is copied to benchmark/results/<suite>/<name>/: metrics.csv and config.json of the script, log.txt, what it printed, and
 exit.json: commit ("-dirty" if any Python file differs from it) and versions when it began, and how it ended. Nothing is
-copied of one that failed.
+copied of one that failed. A lock on each folder keeps two runners from running the same.
 """
 
 import csv
+import ctypes
+import fcntl
 import importlib
 import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +56,8 @@ def last_step(folder):
     except FileNotFoundError:
         raise ValueError("no metrics.csv") from None
     header, *rows = csv.reader(text.splitlines()) if text else [[]]
+    if text and not {"global_step", "eval/return_mean"} <= set(header):
+        raise ValueError("metrics.csv has no column global_step or eval/return_mean")
     if not rows:
         raise ValueError("metrics.csv has no lines")
     try:
@@ -70,20 +75,21 @@ def problem(folder, command):
         return "not run"
     try:
         exit_code = json.loads((folder / "exit.json").read_text())["exit_code"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError):
         return "no exit record: still running, or killed"
     if exit_code != 0:
         return f"exit code {exit_code}"
     try:
         config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        total_timesteps = int(config["total_timesteps"])
+    except (OSError, ValueError, LookupError, TypeError):
         return "config.json is incomplete"
     try:
         step = last_step(folder)
     except ValueError as error:
         return str(error)
-    if step < config["total_timesteps"]:
-        return f"metrics.csv ends at step {step:,} of {config['total_timesteps']:,}"
+    if step < total_timesteps:
+        return f"metrics.csv ends at step {step:,} of {total_timesteps:,}"
     other = [name for name, value in arguments(command).items() if config.get(name) != value]
     if other:
         return f"kept with other arguments: {', '.join(f'{name} {config.get(name)}' for name in other)}"
@@ -127,9 +133,27 @@ def provenance():
     return {"commit": commit or "unknown", "versions": {"python": platform.python_version(), **versions}}
 
 
-def start(job):
+def lock(job):
+    """The locked file of a job's folder, None if another runner has it. Its run inherits the lock and holds it, too."""
+    work(job).mkdir(parents=True, exist_ok=True)
+    file = open(work(job) / "lock", "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def end_with_parent():
+    """Called in the child: SIGTERM when the runner dies, however it does. Linux only."""
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG = 1
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def start(job, locked):
     folder = work(job)
-    folder.mkdir(parents=True, exist_ok=True)
     for name in set(KEPT) - {"log.txt"}:
         (folder / name).unlink(missing_ok=True)
     (folder / "exit.json").write_text(json.dumps(provenance()) + "\n")
@@ -138,7 +162,16 @@ def start(job):
     with open(folder / "log.txt", "a") as log:
         print(f"\n$ python {' '.join(command[1:])}  # {datetime.now():%Y-%m-%d %H:%M:%S}", file=log, flush=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_RUN_GROUP": f"{job.suite}__{job.game}"}
-        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            pass_fds=[locked.fileno()],
+            preexec_fn=end_with_parent,
+        )
 
 
 def attempt(job):
@@ -147,7 +180,7 @@ def attempt(job):
 
 
 def end(job, child, seconds, peak):
-    """Note how a run ended, and keep it if it is finished. peak: its memory in KiB. Returns as `unfinished`."""
+    """Note how a run ended, and keep it if it is finished. peak: its memory in KiB. Returns what `problem` says."""
     folder = work(job)
     for name in ("metrics.csv", "config.json"):
         if (attempt(job) / name).exists():
@@ -155,7 +188,10 @@ def end(job, child, seconds, peak):
     record = json.loads((folder / "exit.json").read_text())
     record |= {"exit_code": child.returncode, "seconds": round(seconds, 1), "peak_mib": peak // 1024}
     (folder / "exit.json").write_text(json.dumps(record) + "\n")
-    return unfinished(job)
+    missing = problem(folder, job.command)
+    if not missing:
+        keep(job)
+    return missing
 
 
 def steps(job):
@@ -166,20 +202,32 @@ def steps(job):
         return 0
 
 
-def run(jobs, workers):
-    """Run what is not finished. Returns {job: what keeps it from being finished}; Ctrl-C ends the children first."""
-    todo = [job for job in jobs if unfinished(job)]
+def run(jobs, workers, force=False):
+    """Run what is not finished. Returns {job: what keeps it from being finished}; Ctrl-C ends the children first.
+
+    What another runner is at is left to it. force: run what is finished, too.
+    """
+    todo = [job for job in jobs if force or unfinished(job)]
+    if not todo:
+        print(f"all {len(jobs)} runs are finished; --force runs them again", flush=True)
+        return {}
     total = sum(arguments(job.command)["total_timesteps"] for job in todo)
     print(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them finished before", flush=True)
     start_time = print_time = time.monotonic()
-    queue, running, failed, steps_done = list(todo), {}, {}, 0
+    queue, running, failed, steps_done, n_left_out = list(todo), {}, {}, 0, 0
     try:
         while queue or running:
             while queue and len(running) < workers:
                 job = queue.pop(0)
-                running[job] = start(job), time.monotonic()
+                locked = lock(job)
+                if not locked or not (force or unfinished(job)):  # running elsewhere, or finished there since
+                    print(f"{job.name}: {'finished' if locked else 'running'} elsewhere", flush=True)
+                    total -= arguments(job.command)["total_timesteps"]
+                    n_left_out += 1
+                    continue
+                running[job] = start(job, locked), time.monotonic(), locked
             time.sleep(0.1)
-            for job, (child, since) in list(running.items()):
+            for job, (child, since, locked) in list(running.items()):
                 pid, status, usage = os.wait4(child.pid, os.WNOHANG)
                 if pid:
                     child.returncode = os.waitstatus_to_exitcode(status)
@@ -187,21 +235,22 @@ def run(jobs, workers):
                     steps_done += arguments(job.command)["total_timesteps"]
                     seconds = time.monotonic() - since
                     missing = end(job, child, seconds, usage.ru_maxrss)
+                    locked.close()
                     failed |= {job: missing} if missing else {}
                     print(f"{job.name}: {missing or 'finished'} after {timedelta(seconds=round(seconds))}", flush=True)
             if time.monotonic() - print_time > 10 or not (queue or running):
                 print_time = time.monotonic()
                 now = steps_done + sum(map(steps, running))
                 left = timedelta(seconds=round((print_time - start_time) * (total / now - 1))) if now else "?"
-                done = len(todo) - len(queue) - len(running) - len(failed)
+                done = len(todo) - n_left_out - len(queue) - len(running) - len(failed)
                 print(
                     f"{done} done, {len(running)} running, {len(failed)} failed, {len(queue)} waiting, {left} left",
                     flush=True,
                 )
     finally:
-        for child, _ in running.values():
+        for child, _, _ in running.values():
             child.terminate()
-        for job, (child, since) in running.items():
+        for job, (child, since, _) in running.items():
             child.wait()
             end(job, child, time.monotonic() - since, 0)
     return failed

@@ -225,7 +225,12 @@ def test_a_finished_run(finished):
         ("exit.json", "", "no exit record"),
         ("exit.json", '{"exit_code": 1, "seconds": 1.0}', "exit code 1"),
         ("exit.json", '{"exit_code": -9, "seconds": 1.0}', "exit code -9"),
+        ("exit.json", "[]", "no exit record"),
+        ("exit.json", "3", "no exit record"),
         ("config.json", '{"algo": "vd', "config.json is incomplete"),
+        ("config.json", "[1]", "config.json is incomplete"),
+        ("config.json", '{"total_timesteps": null}', "config.json is incomplete"),
+        ("metrics.csv", "global_step\n400\n", "no column global_step or eval/return_mean"),
         ("metrics.csv", None, "no metrics.csv"),
         ("metrics.csv", "", "no lines"),
         ("metrics.csv", "global_step,eval/return_mean\n", "no lines"),
@@ -450,3 +455,61 @@ def test_slurm(project, slurm):
 def test_slurm_needs_sbatch(project):
     done = benchmark(project, "run", "--slurm", *ONLY, env={**os.environ, "PATH": "/nowhere"})
     assert done.returncode == 1 and "sbatch" in done.stderr and done.stderr.count("\n") == 1
+
+
+def long_run(project):
+    """A runner at a run that does not end by itself, once it has logged something."""
+    suite = project / "benchmark/suites.py"
+    suite.write_text(suite.read_text().replace("--total-timesteps 800", "--total-timesteps 1_000_000"))
+    argv = ["-m", "benchmark", "run", "--suite", "smoke", "--only", "two_step_game__vdn__1"]
+    pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    runner_process = subprocess.Popen([sys.executable, *argv], cwd=project, **pipe)
+    while not list(project.glob("runs/smoke/*/runs/*/metrics.csv")):
+        assert runner_process.poll() is None
+        time.sleep(0.1)
+    return runner_process
+
+
+def test_a_second_runner_leaves_a_run_to_the_first_and_takes_other_work(project):
+    first = long_run(project)
+    try:
+        done = benchmark(project, "run", "--suite", "smoke", "--only", "two_step_game__vdn__1")
+        assert done.returncode == 0 and "two_step_game__vdn__1: running elsewhere" in done.stdout
+        assert len(list(project.glob("runs/smoke/two_step_game__vdn__1/runs/*"))) == 1
+        assert first.poll() is None
+    finally:
+        first.terminate()
+        first.communicate(timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's signal at the parent's death")
+def test_no_run_survives_a_runner_that_was_killed(project):
+    process = long_run(project)
+    process.kill()
+    process.communicate(timeout=60)
+    (log,) = project.glob("runs/smoke/*/log.txt")
+    for _ in range(200):
+        if "stopped at step" in log.read_text():
+            break
+        time.sleep(0.1)
+    assert "stopped at step" in log.read_text()  # by itself, as after Ctrl-C
+    suite = project / "benchmark/suites.py"
+    suite.write_text(suite.read_text().replace("--total-timesteps 1_000_000", "--total-timesteps 800"))
+    for _ in range(100):  # until its lock has gone with it
+        done = benchmark(project, "run", "--suite", "smoke", "--only", "two_step_game__vdn__1")
+        if "elsewhere" not in done.stdout:
+            break
+    assert done.returncode == 0 and "1 done" in done.stdout
+
+
+def test_all_is_finished_is_said_and_force_runs_it_again(project):
+    argv = ["run", "--suite", "smoke", "--only", "two_step_game__vdn__1"]
+    assert benchmark(project, *argv).returncode == 0
+    kept = project / "benchmark/results/smoke/two_step_game__vdn__1/metrics.csv"
+    first = kept.read_text()
+    done = benchmark(project, *argv)
+    assert done.returncode == 0 and "all 1 runs are finished; --force runs them again" in done.stdout
+    assert kept.read_text() == first
+    done = benchmark(project, *argv, "--force")
+    assert done.returncode == 0 and "1 done" in done.stdout
+    assert kept.read_text() != first  # other seconds

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -240,7 +241,7 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
             low = 1 if field.type is int else 0
             (line,) = capsys.readouterr().err.splitlines()
             assert re.fullmatch(
-                rf"{script.__name__}.py: error: {option} must be in \[{low}, (inf\)|1\]), got {value}(\.0)?", line
+                rf"{script.__name__}.py: error: {option} must be in \[{low}, (inf\)|\d+\]), got {value}(\.0)?", line
             )
             assert stopped.value.code == 2
 
@@ -257,9 +258,18 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
         ("--end-e 2", "--end-e must be in [0, 1], got 2.0"),
         ("--exploration-fraction 2", "--exploration-fraction must be in [0, 1], got 2.0"),
         ("--seed -1", "--seed must be in [0, 4294967295], got -1"),
-        ("--wandb-project-name team/project", "--wandb-project-name must have 1 to 100 characters, none of / "),
-        ("--exp-name ../up", "--exp-name must have 1 to 100 characters, none of / "),
-        ("--batch-size 3000000", "--batch-size 3000000 x 1 steps must be at most --buffer-size, 2000000"),
+        (
+            "--wandb-project-name team/project",
+            "--wandb-project-name must have 1 to 100 printable characters, none of / ",
+        ),
+        ("--exp-name ../up", "--exp-name must have 1 to 100 printable characters, none of / "),
+        ("--exp-name ..", "and not dots alone, got '..'"),
+        ("--hidden-dim 1000000000", "--hidden-dim must be in [1, 8192], got 1000000000"),
+        ("--num-envs 100000000", "--num-envs must be in [1, 65536], got 100000000"),
+        ("--buffer-size 1000000000000000", "--buffer-size must be in [1, 1000000000], got 1000000000000000"),
+        ("--max-grad-norm 0", "--max-grad-norm must be above 0, got 0.0"),
+        ("--env-args seed 3", "--env-args cannot set seed, use --seed"),
+        ("--batch-size 2001 --buffer-size 2000", "--batch-size 2001 x 1 steps must be at most --buffer-size, 2000"),
         ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
         ("--env matrix_game --env-args penalty 1", "matrix_game has no option 'penalty', it has: none"),
         ("--env-args speed 1", "no option 'speed', it has: penalty, grid_size, n_predators, n_prey, view"),
@@ -567,7 +577,64 @@ def test_loss_that_is_not_finite_stops_the_run(run, capsys):
     assert "not finite at step 400" in line and "last logged" in line
 
 
-def test_full_disk_is_not_silent(tmp_path):
-    (tmp_path / "metrics.csv").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        vdn.log(tmp_path, None, {"global_step": 1})
+@pytest.fixture
+def full_at(request):
+    """No file can become longer than that many bytes: a disk that is full in the middle of a write."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request.param, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@pytest.mark.parametrize("full_at", [100], indirect=True)
+def test_full_disk_leaves_no_half_line(full_at, tmp_path, capsys):
+    wandb_run = SimpleNamespace(log=lambda row: None)
+    with pytest.raises(SystemExit) as stopped:
+        for step in range(100):
+            vdn.log(tmp_path, wandb_run, {"global_step": step, "losses/td": 0.123})
+    assert stopped.value.code == 1
+    assert "metrics.csv cannot be written: File too large" in capsys.readouterr().err
+    text = (tmp_path / "metrics.csv").read_bytes()
+    assert 80 < len(text) <= 100 and text.endswith(b",0.123\r\n")
+
+
+@pytest.mark.parametrize("full_at", [5000], indirect=True)
+def test_full_disk_leaves_the_last_model(full_at, run, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, "--env", "matrix_game", *TINY)
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "model.pt cannot be written: File too large" in line
+    assert sorted(path.name for path in newest_run().iterdir()) == ["config.json", "metrics.csv"]
+    assert len(read(newest_run())) == 1
+
+
+def test_wandb_mode_of_the_environment_is_the_default(parse, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert parse("").wandb_mode == "disabled" and parse("--wandb-mode offline").wandb_mode == "offline"
+    monkeypatch.setenv("WANDB_MODE", "nonsense")
+    assert parse("").wandb_mode == "offline"
+
+
+def test_interrupted_imports_give_no_traceback(tmp_path):
+    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    process = start(vdn, "--env", "matrix_game", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert process.stdout.readline() == "importing\n"
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT and stderr == ""
+
+
+class Changing(envs.MatrixGame):
+    """Changes the actions that it is given."""
+
+    def step(self, actions):
+        actions += 1
+        return super().step(actions - 1)
+
+
+def test_what_is_stored_is_what_was_chosen():
+    env = envs.make("test_runs:Changing", 50, 0)
+    agent = vdn.Agent(env, 8, False)
+    actions = vdn.rollout(env, agent, 1.0, np.random.default_rng(0), torch.device("cpu")).actions
+    assert set(actions.flatten()) == {0, 1, 2}
