@@ -8,11 +8,12 @@ scripts are to train on, follow one small protocol. E = num_envs, N = n_agents; 
     obs, state = env.reset()                               start a new episode in every copy
     obs, state, reward, terminated = env.step(actions)     one step in every copy; actions int [E, N]
     env.avail_actions                                      bool [E, N, n_actions]: what can be chosen now
-    env.render()                                           the first copy as text
+    env.render()                                           the first copy as text (optional)
+    env.close()                                            at the end of the run (optional)
 
-    obs         [E, N, obs_dim]   what each agent sees; any dtype, in which the replay keeps it (bool: as bits)
+    obs         [E, N, obs_dim]   what each agent sees; any type of number, which the replay keeps (bool: as bits)
     state       [E, state_dim]    what only a centralised trainer may see
-    reward      [E] float32       one reward for the whole team
+    reward      [E]               one reward for the whole team
     terminated  [E] bool          the game itself has ended
 
 Time limits are the caller's to count: an episode that reaches `episode_limit` steps without `terminated` is truncated,
@@ -25,41 +26,173 @@ least one available action. All randomness comes from one generator made from `s
 
 import importlib
 import inspect
+import sys
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
 
 
+class InvalidEnv(ValueError):
+    """An environment that cannot be made, or does not keep to the protocol above. The message is fit for a user."""
+
+
 def make(name, /, num_envs, seed, **options):
     """Build an environment by its name, one of `ENVS`, or a class of your own by `"module:Class"`.
 
-    Raises ValueError, with a line fit for a user, for an unknown name or option or a value that cannot work.
+    Raises InvalidEnv for an unknown name or option, or a value that cannot work. Errors of your own class pass.
     """
-    if name in ENVS:
-        cls = ENVS[name]
-    elif ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            cls = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            where = "beside the script or on PYTHONPATH"
-            raise ValueError(f"environment {name} cannot be imported, it must be {where}: {error}") from None
-    else:
-        raise ValueError(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
-
-    _, _, *parameters = inspect.signature(cls).parameters.values()  # without num_envs and seed
+    cls = ENVS[name] if name in ENVS else import_class(name)
+    try:
+        _, _, *parameters = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        raise InvalidEnv(f"environment {name} must be a class whose first two arguments are num_envs, seed") from None
     allowed = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
     unknown = [key for key in options if key not in allowed]
     if unknown and len(allowed) == len(parameters):
-        raise ValueError(f"{name} has no option {unknown[0]!r}, it has: {', '.join(allowed) or 'none'}")
+        raise InvalidEnv(f"{name} has no option {unknown[0]!r}, it has: {', '.join(allowed) or 'none'}")
     if name not in ENVS:
-        env = cls(num_envs, seed, **options)
-        check(env)
-        return env
+        with errors_of(name, "its constructor"):
+            env = cls(num_envs, seed, **options)
+        try:
+            return Checked(env, name, num_envs)
+        except BaseException:
+            close(env)
+            raise
     try:
         return cls(num_envs, seed, **options)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise InvalidEnv(f"{name}: {error}") from None
+    except MemoryError:
+        raise InvalidEnv(f"{name}: {num_envs} copies with these options take more memory than there is") from None
+
+
+def import_class(name):
+    """The class that "module:Class" names; InvalidEnv if there is none."""
+    module_name, _, attribute = name.partition(":")
+    if not attribute.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
+        raise InvalidEnv(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
+    try:
+        with errors_of(name, "the import of its module", but=ModuleNotFoundError):
+            module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):  # else it is one that the module imports
+            where = "beside the script or on PYTHONPATH"
+            raise InvalidEnv(f"environment {name} cannot be imported, there is no {error.name} {where}") from None
+        raise
+    if not hasattr(module, attribute):
+        own = ", the scripts' own module: rename yours" if module_name == __name__ else ""
+        raise InvalidEnv(f"environment {name} cannot be imported, there is no {attribute} in {module_name}{own}")
+    return getattr(module, attribute)
+
+
+@contextmanager
+def errors_of(name, where, but=()):
+    """Say whose error it is, and let it pass with its traceback. sys.exit is an error, too."""
+    try:
+        yield
+    except but:
+        raise
+    except SystemExit as error:
+        if error.code in (130, 143):  # a signal, see `train` in the scripts
+            raise
+        raise RuntimeError(f"environment {name} called sys.exit({error.code!r}) in {where}") from error
+    except Exception:
+        print(f"error inside environment {name}, in {where}:", file=sys.stderr)
+        raise
+
+
+class Checked:
+    """An environment of the user's own, which is held to the protocol at every step.
+
+    Raises InvalidEnv where it breaks the protocol, with the name of what is wrong and, if it can be said, agent, copy
+    and step. It gets a copy of the actions. Attributes that are not here are those of the environment.
+    """
+
+    def __init__(self, env, name, num_envs):
+        self.env, self.name = env, name
+        for attribute in ("num_envs", "n_agents", "n_actions", "obs_dim", "state_dim", "episode_limit"):
+            value = getattr(env, attribute, None)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                self._fail(f"{attribute} must be an integer of at least 1, got {value!r}")
+        if env.num_envs != num_envs:
+            self._fail(f"num_envs must be what the constructor was given, {num_envs}, got {env.num_envs}")
+        for method in ("reset", "step"):
+            if not callable(getattr(env, method, None)):
+                self._fail(f"it has no method {method}")
+        self.obs_dtype = self.state_dtype = None
+        obs, state = self.reset()
+        self.obs_dtype, self.state_dtype = obs.dtype, state.dtype
+
+    def __getattr__(self, name):
+        return getattr(self.env, name)
+
+    def _fail(self, message):
+        raise InvalidEnv(f"environment {self.name}: {message}")
+
+    def _array(self, name, value, shape, kinds="biuf", dtype=None):
+        """Fail unless `value` is an array of this shape, of one of numpy's kinds, finite where a copy has not ended."""
+        if not isinstance(value, np.ndarray) or value.shape != shape or value.dtype.kind not in kinds:
+            got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+            what = "bool or integers" if kinds == "biu" else "bool or numbers"
+            self._fail(f"{name} must be a numpy array of {what} of shape {shape}, got {got} at step {self.t}")
+        if dtype is not None and dtype != value.dtype:  # numpy takes None for float64
+            self._fail(f"{name} must have the type {dtype} that it had first, got {value.dtype} at step {self.t}")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            for copy in np.flatnonzero(~self.ended):
+                if not np.isfinite(value[copy]).all():
+                    self._fail(f"{name} of copy {copy} is not finite at step {self.t}")
+
+    def _observed(self, obs, state):
+        E, N = self.num_envs, self.n_agents
+        self._array("obs", obs, (E, N, self.obs_dim), dtype=self.obs_dtype)
+        self._array("state", state, (E, self.state_dim), dtype=self.state_dtype)
+        self._array("avail_actions", getattr(self.env, "avail_actions", None), (E, N, self.n_actions), "biu")
+        none = ~self.env.avail_actions.astype(bool).any(axis=2) & ~self.ended[:, None]
+        if none.any():
+            copy, agent = np.argwhere(none)[0]
+            self._fail(f"agent {agent} of copy {copy} has no available action at step {self.t}")
+
+    def _unpack(self, names, result):
+        if not isinstance(result, tuple) or len(result) != len(names):
+            got = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
+            self._fail(f"{'reset' if len(names) == 2 else 'step'}() must return {', '.join(names)}, got {got}")
+        return result
+
+    def reset(self):
+        self.t, self.ended = 0, np.zeros(self.num_envs, bool)
+        with errors_of(self.name, "reset()"):
+            result = self.env.reset()
+        obs, state = self._unpack(["obs", "state"], result)
+        self._observed(obs, state)
+        return obs, state
+
+    def step(self, actions):
+        with errors_of(self.name, "step()"):
+            result = self.env.step(actions.copy())
+        self.t += 1
+        obs, state, reward, terminated = self._unpack(["obs", "state", "reward", "terminated"], result)
+        self._array("reward", reward, (self.num_envs,))
+        self._array("terminated", terminated, (self.num_envs,), "biu")
+        self.ended = self.ended | terminated.astype(bool)
+        self._observed(obs, state)
+        return obs, state, reward, terminated
+
+
+def check(env):
+    """Play an episode of random available actions, so that an environment of one's own fails before a run begins."""
+    if isinstance(env, Checked):
+        rng = np.random.default_rng(0)
+        env.reset()
+        while not env.ended.all() and env.t < env.episode_limit:
+            env.step((rng.random(env.avail_actions.shape) * (env.avail_actions != 0)).argmax(axis=2))
+
+
+def close(env):
+    """Close an environment, if it has something to close."""
+    if hasattr(env, "close"):
+        with errors_of(getattr(env, "name", ""), "close()"):
+            env.close()
 
 
 def check_number(name, value, kind, minimum):
@@ -67,26 +200,6 @@ def check_number(name, value, kind, minimum):
     if isinstance(value, bool) or not isinstance(value, kind) or not minimum <= value < np.inf:
         what = "an integer" if kind is Integral else "a number"
         raise ValueError(f"{name} must be {what} of at least {minimum}, got {value!r}")
-
-
-def check(env):
-    """Play one step of an environment of your own; raise ValueError where it does not keep to the protocol above."""
-    for name in ("num_envs", "n_agents", "n_actions", "obs_dim", "state_dim", "episode_limit", "reset", "step"):
-        if not hasattr(env, name):
-            raise ValueError(f"{type(env).__name__} has no {name}")
-    observed = env.reset()
-    if not hasattr(env, "avail_actions") or not env.avail_actions.any(axis=-1).all():
-        raise ValueError(f"{type(env).__name__} must have available actions for every agent after reset()")
-    result = env.step(env.avail_actions.argmax(axis=-1))
-    if len(observed) != 2 or len(result) != 4:
-        raise ValueError("reset() must return obs, state, and step() obs, state, reward, terminated")
-    E, N = env.num_envs, env.n_agents
-    obs, state, avail_actions = (E, N, env.obs_dim), (E, env.state_dim), (E, N, env.n_actions)
-    names = ["obs", "state", "obs", "state", "reward", "terminated", "avail_actions"]
-    shapes = [obs, state, obs, state, (E,), (E,), avail_actions]
-    for name, value, shape in zip(names, [*observed, *result, env.avail_actions], shapes):
-        if np.shape(value) != shape:
-            raise ValueError(f"{name} must have shape {shape}, got {np.shape(value)}")
 
 
 class MatrixGame:
@@ -98,6 +211,7 @@ class MatrixGame:
 
     payoff = np.array([[8, -12, -12], [-12, 0, 0], [-12, 0, 0]], np.float32)
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 3, 1, 1, 1
+    obs_dtype = state_dtype = np.dtype(bool)
 
     def __init__(self, num_envs, seed):
         self.num_envs = num_envs
@@ -123,6 +237,7 @@ class TwoStepGame:
 
     payoff = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 2, 3, 3, 2
+    obs_dtype = state_dtype = np.dtype(bool)
 
     def __init__(self, num_envs, seed):
         self.num_envs = num_envs
@@ -160,6 +275,7 @@ class GaussianSqueeze:
     """
 
     n_actions, episode_limit = 11, 1
+    obs_dtype = state_dtype = np.dtype(np.float32)
 
     def __init__(self, num_envs, seed, n_agents=10, n_domains=1, observation="full"):
         check_number("n_agents", n_agents, Integral, 1)
@@ -257,6 +373,7 @@ class PredatorPrey:
     """
 
     n_actions, episode_limit = 5, 100
+    obs_dtype = state_dtype = np.dtype(bool)
 
     def __init__(self, num_envs, seed, penalty=0.5, grid_size=5, n_predators=2, n_prey=1, view=None):
         check_number("penalty", penalty, Real, 0)
@@ -268,6 +385,10 @@ class PredatorPrey:
         self.n_entities, self.n_cells = n_predators + n_prey, grid_size**2
         if self.n_entities > self.n_cells:
             raise ValueError(f"n_predators + n_prey must be at most {self.n_cells} cells, got {self.n_entities}")
+        if self.n_cells * (2 * (2 * view + 1) ** 2 + 2 * grid_size) > 10**9:
+            raise ValueError(
+                f"grid_size {grid_size} with view {view} takes more than a GB for what is seen from its cells"
+            )
         self.num_envs, self.n_agents = num_envs, n_predators
         self.penalty, self.grid_size, self.view = penalty, grid_size, view
         self.avail_actions = np.ones((num_envs, self.n_agents, self.n_actions), bool)

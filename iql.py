@@ -191,16 +191,17 @@ def rollout(env, agent, epsilon, rng, device):
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
-        inputs = np.concatenate([obs, last_action, agent_id], axis=2)
+        inputs, state = np.concatenate([obs, last_action, agent_id], axis=2), state.copy()
+        inputs[ended], state[ended] = 0, 0  # whatever a copy returns after its end
         avail_actions = (
             env.avail_actions.astype(bool) | ended[:, None, None]
         )  # padding allows everything: max is finite
-        observations.append((inputs, state.copy(), avail_actions))
+        observations.append((inputs, state, avail_actions))
         if ended.all() or len(transitions) == env.episode_limit:
             break
         q_i, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
         actions = epsilon_greedy(q_i[0].cpu().numpy(), env.avail_actions, epsilon, rng)
-        obs, state, reward, terminated = env.step(actions.copy())  # what is stored is what was chosen
+        obs, state, reward, terminated = env.step(actions.copy())  # so that what is stored is what was chosen
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
         ended = terminated
@@ -259,7 +260,8 @@ def main(args):
     try:
         env = envs.make(args.env, args.num_envs, env_seed, **args.env_args)
         eval_env = envs.make(args.env, 32, eval_seed, **args.env_args)
-    except ValueError as error:
+        envs.check(eval_env)
+    except envs.InvalidEnv as error:
         exit_with_error(error)
     window, capacity = min(args.window, env.episode_limit), args.buffer_size // env.episode_limit
     if args.batch_size * window > args.buffer_size:
@@ -338,12 +340,16 @@ def main(args):
                     flush=True,
                 )
         exit_code = 0
+    except envs.InvalidEnv as error:
+        exit_with_error(f"{error}; what was logged until step {global_step:,} is in {folder}", code=1)
     except SystemExit as error:
         exit_code = error.code
         print(f"stopped at step {global_step:,}, what was logged is in {folder}", flush=True)
         raise
     finally:
         wandb_run.finish(exit_code=exit_code)
+        envs.close(env)
+        envs.close(eval_env)
     print(f"python -m benchmark show {folder}  # look at this run")
 
 

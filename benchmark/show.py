@@ -65,7 +65,7 @@ def load(folder):
         raise CannotShow(f"{folder}/config.json cannot be used: {type(error).__name__}: {error}") from None
     try:
         env = script.envs.make(args.env, 1, 0, **args.env_args)
-    except ValueError as error:
+    except script.envs.InvalidEnv as error:
         raise CannotShow(error) from None
     networks = script.make_networks(env, args)
     try:

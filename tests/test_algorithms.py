@@ -543,11 +543,14 @@ def test_rollout_of_ragged_masked_episodes(recurrent, epsilon):
     np.testing.assert_array_equal(episodes.reward, step < length)
     np.testing.assert_array_equal(episodes.terminated, (step >= length - 1) & (np.arange(6) < 4))
     assert episodes.inputs.shape == (5, 6, 2, 1 + 4 + 2) and episodes.inputs.dtype == np.float32
-    np.testing.assert_array_equal(episodes.inputs[..., 0], np.broadcast_to(np.arange(5)[:, None, None], (5, 6, 2)))
-    np.testing.assert_array_equal(episodes.state[..., 0], np.broadcast_to(10 * np.arange(5)[:, None], (5, 6)))
+    t = np.arange(5)[:, None]
+    on = ~((t >= length) & (np.arange(6) < 4))  # [T+1, B]: what a copy returns after its true end is ignored ...
+    assert not episodes.inputs[~on].any() and not episodes.state[~on].any()  # ... and zero here
+    np.testing.assert_array_equal(episodes.inputs[..., 0], (t * on)[..., None] * np.ones(2))
+    np.testing.assert_array_equal(episodes.state[..., 0], 10 * t * on)
     assert not episodes.inputs[0, ..., 1:5].any()  # there is no last action yet
-    np.testing.assert_array_equal(episodes.inputs[1:, ..., 1:5], np.eye(4)[episodes.actions])
-    np.testing.assert_array_equal(episodes.inputs[..., 5:], np.broadcast_to(np.eye(2), (5, 6, 2, 2)))
+    np.testing.assert_array_equal(episodes.inputs[1:][on[1:]][..., 1:5], np.eye(4)[episodes.actions][on[1:]])
+    np.testing.assert_array_equal(episodes.inputs[on][..., 5:], np.broadcast_to(np.eye(2), (on.sum(), 2, 2)))
     for t in range(4):
         in_play = episodes.avail_actions[t, t:]
         assert not in_play[..., t].any() and np.delete(in_play, t, axis=-1).all()

@@ -1,5 +1,6 @@
 """The environments against recordings of the original, its rules entity by entity, and closed forms."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -315,46 +316,136 @@ def test_what_cannot_work_is_refused(name, options, message):
 
 
 class Wrong:
-    """Keeps to the protocol but for what `change` does to it, and takes any options."""
+    """Keeps to the protocol but for what `change` does to it; every episode ends after three steps."""
 
     num_envs, n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 2, 3, 4, 5, 6
-    change = {}
+    change, closed = {}, 0
 
-    def __init__(self, num_envs, seed, **options):
-        self.options, self.avail_actions = options, np.ones((2, 2, 3), bool)
+    def __init__(self, num_envs, seed):
+        self.avail_actions = np.ones((2, 2, 3), bool)
         for name, value in self.change.items():
-            setattr(self, name, value)
+            setattr(self, name, value.__get__(self) if callable(value) else value)
 
     def reset(self):
+        self.t = 0
         return np.zeros((2, 2, 4)), np.zeros((2, 5))
 
     def step(self, actions):
-        return *self.reset(), np.zeros(2), np.zeros(2, bool)
+        self.t += 1
+        return np.zeros((2, 2, 4)), np.zeros((2, 5)), np.zeros(2), np.full(2, self.t == 3)
+
+    def close(self):
+        Wrong.closed += 1
 
 
-def test_options_reach_a_class_of_ones_own():
-    assert envs.make(f"{__name__}:MyPredatorPrey", 2, 0, penalty=1.5, view=3).penalty == 1.5
-    assert envs.make(f"{__name__}:Wrong", 2, 0, name="anything", x=1).options == {"name": "anything", "x": 1}
+def late(**change):
+    """step() that returns these in place of what it should at the third and last step."""
+
+    def step(self, actions):
+        result = dict(zip(["obs", "state", "reward", "terminated"], Wrong.step(self, actions)))
+        return tuple((result | (change if self.t == 3 else {})).values())
+
+    return {"step": step}
+
+
+def no_action_at_the_second_step(self, actions):
+    result = Wrong.step(self, actions)
+    self.avail_actions = np.ones((2, 2, 3), bool)
+    self.avail_actions[1, 0] = self.t != 2
+    return result
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"obs_dim": 3}, r"obs must have shape \(2, 2, 3\), got \(2, 2, 4\)"),
-        ({"state_dim": 3}, r"state must have shape \(2, 3\), got \(2, 5\)"),
-        ({"avail_actions": np.ones((2, 2, 2), bool)}, r"avail_actions must have shape \(2, 2, 3\), got \(2, 2, 2\)"),
-        ({"avail_actions": np.zeros((2, 2, 3), bool)}, "available actions for every agent after reset"),
-        ({"step": lambda actions: (0, 0, 0, 0, 0)}, r"step\(\) obs, state, reward, terminated"),
+        ({"obs_dim": 3}, r"obs must be .* of shape \(2, 2, 3\), got float64 \(2, 2, 4\) at step 0"),
+        ({"state_dim": 3}, r"state must be .* of shape \(2, 3\), got float64 \(2, 5\) at step 0"),
+        ({"avail_actions": np.ones((2, 2, 2), bool)}, r"avail_actions must be .* of shape \(2, 2, 3\), got bool"),
+        ({"avail_actions": np.ones((2, 2, 3), bool).tolist()}, "avail_actions must be a numpy array .* got list"),
+        ({"avail_actions": np.zeros((2, 2, 3), bool)}, "agent 0 of copy 0 has no available action at step 0"),
+        ({"step": no_action_at_the_second_step}, "agent 0 of copy 1 has no available action at step 2"),
+        ({"step": lambda self, actions: (0, 0, 0, 0, 0)}, r"step\(\) must return obs, .*, terminated, got 5 values"),
+        ({"reset": lambda self: np.zeros((2, 2, 4))}, r"reset\(\) must return obs, state, got ndarray"),
+        ({"episode_limit": 6.0}, "episode_limit must be an integer of at least 1, got 6.0"),
+        ({"num_envs": 3}, "num_envs must be what the constructor was given, 2, got 3"),
+        ({"step": None}, "it has no method step"),
+        (late(obs=np.zeros((2, 2, 4), int)), "obs must have the type float64 that it had first, got int64 at step 3"),
+        (late(reward=[0.0, 0.0]), "reward must be a numpy array .* got list at step 3"),
+        (late(reward=np.zeros((2, 1))), r"reward must be .* got float64 \(2, 1\) at step 3"),
+        (late(terminated=np.zeros(2)), "terminated must be a numpy array of bool or integers .* got float64"),
+        ({"step": lambda self, a: (*Wrong.step(self, a)[:2], np.array([0, np.nan]), np.zeros(2, bool))},
+         "reward of copy 1 is not finite at step 1"),
+    ],
+)  # fmt: skip
+def test_environment_that_breaks_the_protocol_is_refused(change, message, monkeypatch):
+    envs.check(envs.make(f"{__name__}:Wrong", 2, 0))
+    monkeypatch.setattr(Wrong, "change", change)
+    with pytest.raises(envs.InvalidEnv, match=message) as error:
+        envs.check(envs.make(f"{__name__}:Wrong", 2, 0))
+    assert str(error.value).startswith(f"environment {__name__}:Wrong: ")
+
+
+def test_environment_that_is_refused_is_closed(monkeypatch):
+    monkeypatch.setattr(Wrong, "change", {"obs_dim": 3})
+    before = Wrong.closed
+    with pytest.raises(envs.InvalidEnv):
+        envs.make(f"{__name__}:Wrong", 2, 0)
+    assert Wrong.closed == before + 1
+
+
+def test_what_an_ended_copy_returns_does_not_matter(monkeypatch):
+    def step(self, actions):
+        obs, state, reward, _ = Wrong.step(self, actions)
+        obs[0, :, :], reward[0] = (np.nan, np.nan) if self.t > 1 else (0, 0)
+        self.avail_actions[0] = self.t < 1
+        return obs, state, reward, np.array([self.t >= 1, self.t == 3])
+
+    monkeypatch.setattr(Wrong, "change", {"step": step})
+    envs.check(envs.make(f"{__name__}:Wrong", 2, 0))
+
+
+@pytest.mark.parametrize("where", ["__init__", "reset", "step"])
+def test_an_error_inside_an_environment_keeps_its_traceback_and_names_the_environment(where, monkeypatch, capsys):
+    def fail(self, first=None, second=None):
+        return np.zeros(2) + np.zeros(3)
+
+    monkeypatch.setattr(Wrong, where, fail)
+    with pytest.raises(ValueError, match="could not be broadcast") as error:
+        envs.check(envs.make(f"{__name__}:Wrong", 2, 0))
+    assert not isinstance(error.value, envs.InvalidEnv) and error.traceback[-1].name == "fail"
+    (line,) = capsys.readouterr().err.splitlines()
+    where = "its constructor" if where == "__init__" else f"{where}()"
+    assert line == f"error inside environment {__name__}:Wrong, in {where}:"
+
+
+def test_sys_exit_inside_an_environment_is_an_error_but_for_signals(monkeypatch):
+    for code, error in ((0, RuntimeError), (143, SystemExit)):
+        monkeypatch.setattr(Wrong, "change", {"step": lambda self, actions, code=code: sys.exit(code)})
+        with pytest.raises(error):
+            envs.check(envs.make(f"{__name__}:Wrong", 2, 0))
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("module", "environment must be one of"),
+        ("module:", "environment must be one of"),
+        (":Class", "environment must be one of"),
+        ("./module:Class", "environment must be one of"),
+        ("json:NotThere", "there is no NotThere in json"),
+        ("envs:NotThere", "there is no NotThere in envs, the scripts' own module: rename yours"),
+        ("no.such.module:Class", "there is no no beside the script or on PYTHONPATH"),
+        ("json:decoder", "must be a class whose first two arguments are num_envs, seed"),
+        ("math:pi", "must be a class whose first two arguments are num_envs, seed"),
     ],
 )
-def test_environment_that_breaks_the_protocol_is_refused(change, message, monkeypatch):
-    envs.make(f"{__name__}:Wrong", 2, 0)
-    monkeypatch.setattr(Wrong, "change", change)
-    with pytest.raises(ValueError, match=message):
-        envs.make(f"{__name__}:Wrong", 2, 0)
+def test_names_that_lead_nowhere(name, message):
+    with pytest.raises(envs.InvalidEnv, match=message):
+        envs.make(name, 2, 0)
 
 
-def test_environment_without_a_limit_is_refused(monkeypatch):
-    monkeypatch.delattr(Wrong, "episode_limit")
-    with pytest.raises(ValueError, match="Wrong has no episode_limit"):
-        envs.make(f"{__name__}:Wrong", 2, 0)
+def test_a_module_that_cannot_import_something_keeps_its_traceback(tmp_path, monkeypatch):
+    (tmp_path / "needs_more.py").write_text("import not_installed_here\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="not_installed_here"):
+        envs.make("needs_more:Game", 2, 0)

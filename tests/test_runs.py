@@ -633,6 +633,38 @@ class Changing(envs.MatrixGame):
         return super().step(actions - 1)
 
 
+class Failing(envs.MatrixGame):
+    """Returns a reward that is not finite, or fails, at the ninth step of one of its objects."""
+
+    def __init__(self, num_envs, seed, how="nan"):
+        super().__init__(num_envs, seed)
+        self.how, self.n_steps = how, 0
+
+    def step(self, actions):
+        self.n_steps += 1
+        obs, state, reward, terminated = super().step(actions)
+        if self.n_steps == 9 and self.how == "error":
+            raise ValueError("no ninth step")
+        return obs, state, reward * (np.nan if self.n_steps == 9 else 1), terminated
+
+    def close(self):
+        print("closed")
+
+
+@pytest.mark.parametrize("how, error", [("nan", SystemExit), ("error", ValueError)])
+def test_an_environment_that_fails_during_the_run_is_named_and_closed(how, error, run, capsys):
+    with pytest.raises(error) as stopped:
+        run(vdn, "--env", "test_runs:Failing", "--env-args", "how", how, "--num-envs", 10)
+    stdout, stderr = capsys.readouterr()
+    (line,) = stderr.splitlines()
+    if how == "nan":
+        assert stopped.value.code == 1 and "test_runs:Failing: reward of copy 0 is not finite at step 1" in line
+        assert "what was logged until step 80 is in runs/" in line
+    else:
+        assert line == "error inside environment test_runs:Failing, in step():"
+    assert stdout.count("closed\n") == 2
+
+
 def test_what_is_stored_is_what_was_chosen():
     env = envs.make("test_runs:Changing", 50, 0)
     agent = vdn.Agent(env, 8, False)
