@@ -315,6 +315,17 @@ def test_what_cannot_work_is_refused(name, options, message):
         envs.make(name, 2, 0, **options)
 
 
+class AnyOption(envs.MatrixGame):
+    def __init__(self, num_envs, seed, **options):
+        super().__init__(num_envs, seed)
+        self.options = options
+
+
+def test_options_reach_a_class_of_ones_own():
+    assert envs.make(f"{__name__}:MyPredatorPrey", 2, 0, penalty=1.5, view=3).penalty == 1.5
+    assert envs.make(f"{__name__}:AnyOption", 2, 0, name="anything", x=1).options == {"name": "anything", "x": 1}
+
+
 class Wrong:
     """Keeps to the protocol but for what `change` does to it; every episode ends after three steps."""
 

@@ -128,18 +128,19 @@ def test_as_a_user_would(script, argv, name, tmp_path):
     args, *_ = load(script, folder)
     algo = "qtran-alt" if script is qtran else script.__name__
     assert config == {"algo": algo, **asdict(args), "command": [script.__file__, *argv]}
-    assert steps_in_wandb_file(folder) == [1000, 2000]
+    assert wandb_file(folder) == ([1000, 2000], 0)
     assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.csv", "model.pt", "wandb"}
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
 
 
-def steps_in_wandb_file(run_folder):
-    """The values of global_step that the W&B files of a run hold."""
+def wandb_file(run_folder):
+    """The values of global_step and the exit code that the W&B file of a run holds."""
     (path,) = run_folder.glob("wandb/offline-run-*/run-*.wandb")
     inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", path]
     lines = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.splitlines()
     records = [json.loads(line) for line in lines if line.startswith("{")]
-    return [record["history"]["item"]["global_step"] for record in records if record["type"] == "history"]
+    (exit_code,) = [record["exit"].get("exit_code", 0) for record in records if record["type"] == "exit"]
+    return [x["history"]["item"]["global_step"] for x in records if x["type"] == "history"], exit_code
 
 
 @each_algorithm
@@ -268,7 +269,6 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
         ("--num-envs 100000000", "--num-envs must be in [1, 65536], got 100000000"),
         ("--buffer-size 1000000000000000", "--buffer-size must be in [1, 1000000000], got 1000000000000000"),
         ("--max-grad-norm 0", "--max-grad-norm must be above 0, got 0.0"),
-        ("--env-args seed 3", "--env-args cannot set seed, use --seed"),
         ("--batch-size 2001 --buffer-size 2000", "--batch-size 2001 x 1 steps must be at most --buffer-size, 2000"),
         ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
         ("--env matrix_game --env-args penalty 1", "matrix_game has no option 'penalty', it has: none"),
@@ -287,7 +287,7 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
 )
 def test_mistakes_end_with_one_line_before_anything_is_created(run, argv, message, capsys):
     with pytest.raises(SystemExit) as stopped:
-        run(vdn, *argv.split())
+        run(vdn, *TINY, *argv.split())  # should it not be refused, this ends soon
     stdout, stderr = capsys.readouterr()
     (line,) = stderr.splitlines()
     assert line.startswith("vdn.py: error: ") and message in line
@@ -565,8 +565,8 @@ def test_interrupted_run_keeps_what_it_has_logged(number, code, tmp_path):
     assert len(rows) >= 5 and rows[-1]["global_step"] == 200 * len(rows)
     assert torch.load(log.parent / "model.pt")["global_step"] in (200 * len(rows), 200 * len(rows) - 200)
     if number != signal.SIGKILL:  # W&B has all of it, but perhaps for a line during which the signal came
-        in_wandb, in_csv = steps_in_wandb_file(log.parent), [row["global_step"] for row in rows]
-        assert in_wandb in (in_csv, in_csv[:-1])
+        (in_wandb, exit_code), in_csv = wandb_file(log.parent), [row["global_step"] for row in rows]
+        assert in_wandb in (in_csv, in_csv[:-1]) and exit_code == code
 
 
 def test_loss_that_is_not_finite_stops_the_run(run, capsys):
