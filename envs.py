@@ -94,7 +94,7 @@ def errors_of(name, where, but=()):
     except but:
         raise
     except SystemExit as error:
-        if error.code in (130, 143):  # a signal, see `train` in the scripts
+        if error.code in (130, 143):  # SIGINT or SIGTERM, see `main` in the scripts
             raise
         raise RuntimeError(f"environment {name} called sys.exit({error.code!r}) in {where}") from error
     except Exception:
@@ -106,7 +106,8 @@ class Checked:
     """An environment of the user's own, which is held to the protocol at every step.
 
     Raises InvalidEnv where it breaks the protocol, with the name of what is wrong and, if it can be said, agent, copy
-    and step. It gets a copy of the actions. Attributes that are not here are those of the environment.
+    and step. It gets a copy of the actions, so that what the caller stores is what was chosen. Attributes that are not
+    here are those of the environment.
     """
 
     def __init__(self, env, name, num_envs):
@@ -211,7 +212,6 @@ class MatrixGame:
 
     payoff = np.array([[8, -12, -12], [-12, 0, 0], [-12, 0, 0]], np.float32)
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 3, 1, 1, 1
-    obs_dtype = state_dtype = np.dtype(bool)
 
     def __init__(self, num_envs, seed):
         self.num_envs = num_envs
@@ -237,7 +237,6 @@ class TwoStepGame:
 
     payoff = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 2, 3, 3, 2
-    obs_dtype = state_dtype = np.dtype(bool)
 
     def __init__(self, num_envs, seed):
         self.num_envs = num_envs
@@ -275,7 +274,6 @@ class GaussianSqueeze:
     """
 
     n_actions, episode_limit = 11, 1
-    obs_dtype = state_dtype = np.dtype(np.float32)
 
     def __init__(self, num_envs, seed, n_agents=10, n_domains=1, observation="full"):
         check_number("n_agents", n_agents, Integral, 1)
@@ -373,7 +371,6 @@ class PredatorPrey:
     """
 
     n_actions, episode_limit = 5, 100
-    obs_dtype = state_dtype = np.dtype(bool)
 
     def __init__(self, num_envs, seed, penalty=0.5, grid_size=5, n_predators=2, n_prey=1, view=None):
         check_number("penalty", penalty, Real, 0)

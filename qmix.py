@@ -218,15 +218,13 @@ def rollout(env, agent, epsilon, rng, device):
     while True:
         inputs, state = np.concatenate([obs, last_action, agent_id], axis=2), state.copy()
         inputs[ended], state[ended] = 0, 0  # whatever a copy returns after its end
-        avail_actions = (
-            env.avail_actions.astype(bool) | ended[:, None, None]
-        )  # padding allows everything: max is finite
+        avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
         if ended.all() or len(transitions) == env.episode_limit:
             break
         q_i, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
         actions = epsilon_greedy(q_i[0].cpu().numpy(), env.avail_actions, epsilon, rng)
-        obs, state, reward, terminated = env.step(actions.copy())  # so that what is stored is what was chosen
+        obs, state, reward, terminated = env.step(actions)
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
         ended = terminated
@@ -265,7 +263,9 @@ class ReplayBuffer:
         episode = rng.integers(min(self.n_added, self.capacity), size=batch_size)
         start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
         t = start + np.arange(window + 1)[:, None]  # [T+1, B]
-        fields = [array[episode, t[: window + (k < 3)]] for k, array in enumerate(self.arrays)]
+        fields = [
+            array[episode, t if k < 3 else t[:-1]] for k, array in enumerate(self.arrays)
+        ]  # [T+1, B, ..], [T, ..]
         fields = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(fields, self.n_bits)]
         batch = Batch(*(torch.from_numpy(x).to(device) for x in fields))
         return batch._replace(avail_actions=batch.avail_actions.bool())

@@ -286,8 +286,8 @@ def show_runs(folders, n_episodes, seed, figure, gif):
             else:
                 print(f"{run.args.env} has no render(), so no episode is shown")
             episode_runs.append((run.algo, frames, rewards))
-        error = f" +- {returns.std(ddof=1) / len(returns) ** 0.5:.2f}" if len(returns) > 1 else ""
-        print(f"mean return of {n_episodes} greedy episodes: {returns.mean():.2f}{error} (standard error)")
+        error = f" +- {returns.std(ddof=1) / len(returns) ** 0.5:.2f} (standard error)" if len(returns) > 1 else ""
+        print(f"mean return of {n_episodes} greedy episodes: {returns.mean():.2f}{error}")
         if "joint" in run.networks:
             share = agreement(run, episodes)
             found = f"in {share:.1%} of states" if share is not None else "not computed, there are too many of them"
