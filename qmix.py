@@ -262,10 +262,8 @@ class ReplayBuffer:
         """A Batch of tensors: `batch_size` windows, from uniformly drawn episodes and starts, with replacement."""
         episode = rng.integers(min(self.n_added, self.capacity), size=batch_size)
         start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
-        t = start + np.arange(window + 1)[:, None]  # [T+1, B]
-        fields = [
-            array[episode, t if k < 3 else t[:-1]] for k, array in enumerate(self.arrays)
-        ]  # [T+1, B, ..], [T, ..]
+        t = start + np.arange(window + 1)[:, None]  # [T+1, B]; all but the first three fields take T rows
+        fields = [array[episode, t if k < 3 else t[:-1]] for k, array in enumerate(self.arrays)]
         fields = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(fields, self.n_bits)]
         batch = Batch(*(torch.from_numpy(x).to(device) for x in fields))
         return batch._replace(avail_actions=batch.avail_actions.bool())
