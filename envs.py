@@ -212,6 +212,7 @@ class MatrixGame:
 
     payoff = np.array([[8, -12, -12], [-12, 0, 0], [-12, 0, 0]], np.float32)
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 3, 1, 1, 1
+    obs_dtype = state_dtype = bool
 
     def __init__(self, num_envs, seed):
         self.num_envs = num_envs
@@ -237,6 +238,7 @@ class TwoStepGame:
 
     payoff = np.array([[[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)
     n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 2, 3, 3, 2
+    obs_dtype = state_dtype = bool
 
     def __init__(self, num_envs, seed):
         self.num_envs = num_envs
@@ -274,6 +276,7 @@ class GaussianSqueeze:
     """
 
     n_actions, episode_limit = 11, 1
+    obs_dtype = state_dtype = np.float32
 
     def __init__(self, num_envs, seed, n_agents=10, n_domains=1, observation="full"):
         check_number("n_agents", n_agents, Integral, 1)
@@ -371,6 +374,7 @@ class PredatorPrey:
     """
 
     n_actions, episode_limit = 5, 100
+    obs_dtype = state_dtype = bool
 
     def __init__(self, num_envs, seed, penalty=0.5, grid_size=5, n_predators=2, n_prey=1, view=None):
         check_number("penalty", penalty, Real, 0)

@@ -34,7 +34,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -90,7 +90,7 @@ class Args:
     hidden_dim: int = 128
     """width of the agent network"""
     buffer_size: int = 2_000_000
-    """capacity of the replay buffer in steps; a shorter episode takes a full one's room"""
+    """capacity of the replay buffer in steps"""
     train_frequency: int = 16
     """environment steps per update"""
     batch_size: int = 128
@@ -188,7 +188,7 @@ def epsilon_greedy(q_i, avail_actions, epsilon, rng):
 
 @torch.no_grad()
 def rollout(env, agent, epsilon, rng, device):
-    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T = episode_limit, B = num_envs."""
+    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T as long as the longest."""
     obs, state = env.reset()
     agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
     last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
@@ -208,42 +208,54 @@ def rollout(env, agent, epsilon, rng, device):
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
         ended = terminated
         last_action = np.eye(env.n_actions, dtype=obs.dtype)[actions]
-    n_padding = env.episode_limit - len(transitions)  # if all copies have ended early
-    observations += [observations[-1]] * n_padding
-    transitions += [(actions, np.zeros_like(reward, np.float32), ended, ~ended)] * n_padding
     return Batch(*map(np.stack, zip(*observations)), *map(np.stack, zip(*transitions)))
 
 
 class ReplayBuffer:
-    """The last `capacity` episodes, each field of Batch as an array [capacity, T, ...] with T = episode_limit (+ 1).
+    """The last episodes, one after the other in a ring of rows; T steps take T + 1, as they have T + 1 observations.
 
-    Observations, states and available actions that are bool are stored as bits, eight to a byte.
+    A row holds the fields of Batch. Its inputs, state and available actions are kept as bits if they are bool.
     """
 
-    def __init__(self, capacity):
-        self.capacity, self.n_added, self.arrays = capacity, 0, None
+    def __init__(self, env, n_rows):
+        inputs = np.zeros((env.n_agents, env.obs_dim + env.n_actions + env.n_agents), env.obs_dtype)
+        state, avail_actions = np.zeros(env.state_dim, env.state_dtype), np.zeros((env.n_agents, env.n_actions), bool)
+        row = Batch(inputs, state, avail_actions, np.zeros(env.n_agents, np.int64), np.float32(0), np.False_, np.False_)
+        self.n_bits = [x.shape[-1] if x.dtype == bool and x.ndim else None for x in row]
+        row = [np.packbits(x, axis=-1) if n else x for x, n in zip(row, self.n_bits)]
+        self.rows = np.zeros(n_rows, [(name, x.dtype, x.shape) for name, x in zip(Batch._fields, row)])
+        self.start, self.length = np.zeros((2, n_rows // 2), int)  # first row and steps of each episode, rings as well
+        self.oldest = self.n_episodes = self.next_row = 0  # they count on, so indices are taken modulo the ring's size
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
-        self.n_bits = [x.shape[-1] if x.dtype == bool and x.ndim > 2 else None for x in episodes]
-        fields = [np.packbits(x, axis=-1) if n else x for x, n in zip(episodes, self.n_bits)]
-        if self.arrays is None:
-            self.arrays = [np.zeros((self.capacity, len(x), *x.shape[2:]), x.dtype) for x in fields]
-            self.length = np.zeros(self.capacity, int)
-        n_new = episodes.mask.shape[1]
-        slots = np.arange(self.n_added, self.n_added + n_new) % self.capacity
-        for array, x in zip(self.arrays, fields):
-            array[slots] = x.swapaxes(0, 1)
-        self.length[slots] = episodes.mask.sum(axis=0)
-        self.n_added += n_new
+        length = episodes.mask.sum(axis=0)  # [B]
+        end = self.next_row + np.cumsum(length + 1)
+        self.next_row = end[-1]
+        while self.oldest < self.n_episodes and self.start[self.oldest % len(self.start)] < end[-1] - len(self.rows):
+            self.oldest += 1  # its rows are needed now
+        slots = np.arange(self.n_episodes, self.n_episodes + len(length)) % len(self.start)
+        self.start[slots], self.length[slots] = end - length - 1, length
+        self.n_episodes += len(length)
+
+        new = np.zeros(episodes.state.shape[:2], self.rows.dtype)  # [T+1, B]
+        for name, x, n in zip(Batch._fields, episodes, self.n_bits):
+            new[name][: len(x)] = np.packbits(x, axis=-1) if n else x
+        t = np.arange(len(new))[:, None]
+        self.rows[(self.start[slots] + t)[t <= length] % len(self.rows)] = new[t <= length]
 
     def sample(self, batch_size, window, rng, device):
-        """A Batch of tensors: `batch_size` windows, from uniformly drawn episodes and starts, with replacement."""
-        episode = rng.integers(min(self.n_added, self.capacity), size=batch_size)
-        start = rng.integers(np.maximum(self.length[episode] - window, 0) + 1)
-        t = start + np.arange(window + 1)[:, None]  # [T+1, B]; all but the first three fields take T rows
-        fields = [array[episode, t if k < 3 else t[:-1]] for k, array in enumerate(self.arrays)]
-        fields = [np.unpackbits(x, axis=-1, count=n) if n else x for x, n in zip(fields, self.n_bits)]
+        """A Batch of tensors: `batch_size` windows, from uniformly drawn episodes and starts, with replacement.
+
+        T is `window`, or the length of the longest episode drawn if that is less.
+        """
+        slots = rng.integers(self.oldest, self.n_episodes, size=batch_size) % len(self.start)
+        start, length = self.start[slots], self.length[slots]
+        window = min(window, length.max())
+        t = rng.integers(np.maximum(length - window, 0) + 1) + np.arange(window + 1)[:, None]  # [T+1, B]
+        rows = self.rows.take((start + np.minimum(t, length)) % len(self.rows))  # the last row pads a shorter episode
+        fields = [rows[name][: window + (k < 3)] for k, name in enumerate(Batch._fields)]  # all but three have T rows
+        fields = [np.unpackbits(x, axis=-1, count=n) if n else x.copy() for x, n in zip(fields, self.n_bits)]
         batch = Batch(*(torch.from_numpy(x).to(device) for x in fields))
         return batch._replace(avail_actions=batch.avail_actions.bool())
 
@@ -252,37 +264,50 @@ class ReplayBuffer:
 
 
 def main(args):
+    """Make the environments, train, and close them on every way out."""
     if args.cuda and not torch.cuda.is_available():
         exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
+    for number in (signal.SIGINT, signal.SIGTERM):  # leave through every `finally`
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
+    with ExitStack() as stack:
+        try:
+            env = envs.make(args.env, args.num_envs, env_seed, **args.env_args)
+            stack.callback(envs.close, env)
+            eval_env = envs.make(args.env, 32, eval_seed, **args.env_args)
+            stack.callback(envs.close, eval_env)
+            envs.check(eval_env)
+        except envs.InvalidEnv as error:
+            exit_with_error(error)
+        train(args, env, eval_env, np.random.default_rng(rng_seed), np.random.default_rng(eval_seed))
+
+
+def train(args, env, eval_env, rng, eval_rng):
+    """Play, remember, update, evaluate, log."""
     device = torch.device("cuda" if args.cuda else "cpu")
     torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
-    env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
-    rng, eval_rng = np.random.default_rng(rng_seed), np.random.default_rng(eval_seed)
-    try:
-        env = envs.make(args.env, args.num_envs, env_seed, **args.env_args)
-        eval_env = envs.make(args.env, 32, eval_seed, **args.env_args)
-        envs.check(eval_env)
-    except envs.InvalidEnv as error:
-        exit_with_error(error)
-    window, capacity = min(args.window, env.episode_limit), args.buffer_size // env.episode_limit
+    window, limit = min(args.window, env.episode_limit), env.episode_limit
     if args.batch_size * window > args.buffer_size:
         exit_with_error(
-            f"--batch-size {args.batch_size} x {window} steps must be at most --buffer-size, {args.buffer_size}"
+            f"--batch-size {args.batch_size} x {window} steps is more than --buffer-size {args.buffer_size}"
         )
-    if args.num_envs > capacity:
-        exit_with_error(
-            f"--buffer-size must hold {args.num_envs} episodes of {env.episode_limit} steps, got {args.buffer_size}"
-        )
+    if args.num_envs * limit > args.buffer_size:
+        exit_with_error(f"--buffer-size must hold {args.num_envs} episodes of {limit} steps, got {args.buffer_size}")
+    n_rows = args.buffer_size // limit * (limit + 1)
+    n_rows = min(n_rows, 2 * (args.total_timesteps + args.num_envs * limit))  # more cannot be played
+    try:
+        replay_buffer = ReplayBuffer(env, n_rows)
+        gib = (replay_buffer.rows.nbytes + 2 * replay_buffer.start.nbytes) / 2**30
+        if hasattr(os, "sysconf") and gib > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30:
+            raise MemoryError(f"{gib:.1f} GiB")
+    except MemoryError as error:
+        exit_with_error(f"--buffer-size {args.buffer_size} takes more memory than there is: {error}")
     networks = make_networks(env, args).to(device)
     target_networks = copy.deepcopy(networks).requires_grad_(False)
     optimizer = torch.optim.Adam(networks.parameters(), args.learning_rate, fused=True)
-    replay_buffer = ReplayBuffer(capacity)
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # leave through `finally` below
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     folder, wandb_run = open_run(args)
-    print(f"{args.exp_name} on {args.env}, logs in {folder}", flush=True)
+    print(f"{args.exp_name} on {args.env}, replay of up to {gib:.1f} GiB, logs in {folder}", flush=True)
     global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
     returns, metrics = [], defaultdict(list)  # one entry per episode and per update since the last evaluation
     start_time = print_time = time.time()
@@ -350,8 +375,6 @@ def main(args):
         raise
     finally:
         wandb_run.finish(exit_code=exit_code)
-        envs.close(env)
-        envs.close(eval_env)
     print(f"python -m benchmark show {folder}  # look at this run")
 
 

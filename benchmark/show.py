@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shutil
 import sys
+from contextlib import ExitStack
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
+open_envs = ExitStack()  # closed when `show_runs` ends, however it ends
 
 
 class CannotShow(Exception):
@@ -27,8 +29,11 @@ class Run(NamedTuple):
     args: object  # script.Args
     networks: torch.nn.ModuleDict
 
-    def make_env(self, num_envs, seed):
-        return self.script.envs.make(self.args.env, num_envs, seed, **self.args.env_args)
+
+def make_env(script, args, num_envs, seed):
+    env = script.envs.make(args.env, num_envs, seed, **args.env_args)
+    open_envs.callback(script.envs.close, env)
+    return env
 
 
 def latest():
@@ -64,7 +69,7 @@ def load(folder):
     except (json.JSONDecodeError, LookupError, TypeError) as error:
         raise CannotShow(f"{folder}/config.json cannot be used: {type(error).__name__}: {error}") from None
     try:
-        env = script.envs.make(args.env, 1, 0, **args.env_args)
+        env = make_env(script, args, 1, 0)
     except script.envs.InvalidEnv as error:
         raise CannotShow(error) from None
     networks = script.make_networks(env, args)
@@ -88,11 +93,11 @@ def payoff_tables(run):
 
     None where there is no such table: it takes two agents with all actions available, and episodes that begin alike.
     """
-    env = run.make_env(1, 0)
+    env = make_env(run.script, run.args, 1, 0)
     n = env.n_actions
     if (env.n_agents, env.episode_limit) != (2, 1) or n > 12:
         return None
-    env = run.make_env(n * n, 0)
+    env = make_env(run.script, run.args, n * n, 0)
     choices = torch.eye(n)[torch.cartesian_prod(torch.arange(n), torch.arange(n))]  # [n * n, 2, n] one-hot
     episodes = run.script.rollout(env, lambda inputs, hidden: (choices[None], None), 0.0, np.random.default_rng(0), CPU)
     batch = run.script.Batch(*map(torch.from_numpy, episodes))
@@ -154,7 +159,7 @@ class Recorder:
 
 def play(run, n_episodes, seed):
     """Greedy episodes: a Batch of numpy arrays, and the texts of the first one, T + 1 or none."""
-    env = Recorder(run.make_env(n_episodes, seed))
+    env = Recorder(make_env(run.script, run.args, n_episodes, seed))
     episodes = run.script.rollout(env, run.networks["agent"], 0.0, np.random.default_rng(seed), CPU)
     length = int(episodes.mask[:, 0].sum())
     return episodes, env.frames[: length + 1]
@@ -270,8 +275,13 @@ def show_runs(folders, n_episodes, seed, figure, gif):
     for name, path, suffixes in (("figure", figure, (".png", ".pdf", ".svg")), ("gif", gif, (".gif",))):
         if path and (path.suffix not in suffixes or not path.resolve().parent.is_dir()):
             raise CannotShow(f"--{name} must be a file {' or '.join(suffixes)} in a folder that exists, got {path}")
+    with open_envs:
+        _show_runs(folders or [latest()], n_episodes, seed, figure, gif)
+
+
+def _show_runs(folders, n_episodes, seed, figure, gif):
     table_runs, episode_runs = [], []
-    for folder in folders or [latest()]:
+    for folder in folders:
         run = load(folder)
         print(f"{run.title}\n")
         tables = payoff_tables(run)

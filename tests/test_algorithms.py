@@ -556,11 +556,11 @@ def test_rollout_of_ragged_masked_episodes(recurrent, epsilon):
         assert not in_play[..., t].any() and np.delete(in_play, t, axis=-1).all()
 
 
-def test_rollout_stops_when_all_have_ended_and_pads():
+def test_rollout_is_as_long_as_the_longest_episode():
     env = Ragged(2, seed=0)
     _, episodes = play(env)
     assert env.t == 2
-    assert len(episodes.inputs) == 5 and len(episodes.reward) == 4
+    assert len(episodes.inputs) == 3 and len(episodes.reward) == 2
     assert episodes.mask.sum(axis=0).tolist() == [1, 2] and episodes.terminated[1:].all()
     assert episodes.reward.sum(axis=0).tolist() == [1, 2]
     assert episodes.avail_actions.any(axis=-1).all()  # this environment has none left then: losses would not be finite
@@ -583,22 +583,28 @@ def test_rollout_carries_the_memory_of_the_agents_from_step_to_step():
 # --- replay ---------------------------------------------------------------------------------------------------------
 
 
-def numbered_episodes(first, n=2, limit=6, length=6):
+REMEMBERED = SimpleNamespace(
+    n_agents=2, n_actions=4, obs_dim=1, state_dim=3, obs_dtype=np.float32, state_dtype=np.float32
+)
+
+
+def numbered_episodes(first, lengths=(6, 6)):
     """Episodes in which every entry says which episode and step it is of: 100 * episode + step."""
-    number = 100 * (first + np.arange(n)) + np.arange(limit + 1)[:, None]
-    mask = np.broadcast_to(np.arange(limit)[:, None] < length, (limit, n))
-    inputs = np.broadcast_to(number[..., None, None], (limit + 1, n, 2, 3)).astype(np.float32)
+    n, limit, length = len(lengths), max(lengths), np.array(lengths)
+    number = 100 * (first + np.arange(n)) + np.minimum(np.arange(limit + 1)[:, None], length)
+    mask = np.arange(limit)[:, None] < length
+    inputs = np.broadcast_to(number[..., None, None], (limit + 1, n, 2, 7)).astype(np.float32)
     avail = np.ones((limit + 1, n, 2, 4), bool)
     actions = np.broadcast_to(number[:-1, :, None], (limit, n, 2))
-    return vdn.Batch(inputs, inputs[:, :, 0], avail, actions, number[:-1].astype(np.float32), ~mask, mask)
+    return vdn.Batch(inputs, inputs[:, :, 0, :3], avail, actions, number[:-1].astype(np.float32), ~mask, mask)
 
 
 def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest():
-    replay_buffer = vdn.ReplayBuffer(capacity=4)
+    replay_buffer = vdn.ReplayBuffer(REMEMBERED, 4 * 7)
     for first in (0, 2, 4):
         replay_buffer.add(numbered_episodes(first))
     batch = replay_buffer.sample(2000, 3, np.random.default_rng(0), CPU)
-    assert batch.inputs.shape == (4, 2000, 2, 3) and batch.actions.shape == (3, 2000, 2)
+    assert batch.inputs.shape == (4, 2000, 2, 7) and batch.actions.shape == (3, 2000, 2)
     episode, start = batch.reward[0].long() // 100, batch.reward[0].long() % 100
     assert set(episode.tolist()) == {2, 3, 4, 5} and set(start.tolist()) == {0, 1, 2, 3}
     pairs = torch.bincount((episode - 2) * 4 + start)
@@ -607,22 +613,37 @@ def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest():
     assert torch.equal(batch.reward, number[:-1].float())
     assert torch.equal(batch.actions, number[:-1, :, None].expand(3, 2000, 2))
     assert torch.equal(batch.state, number[..., None].expand(4, 2000, 3).float())
-    assert torch.equal(batch.inputs, number[..., None, None].expand(4, 2000, 2, 3).float())
+    assert torch.equal(batch.inputs, number[..., None, None].expand(4, 2000, 2, 7).float())
+    assert batch.mask.all() and not batch.terminated.any()
 
 
-@pytest.mark.parametrize("lengths", [(2,), (6,), (6, 2), (2, 6)], ids=str)
-def test_replay_draws_windows_within_the_episode_that_holds_the_slot_now(lengths):
-    replay_buffer = vdn.ReplayBuffer(capacity=2)
-    for length in lengths:
-        replay_buffer.add(numbered_episodes(0, length=length))
-    for window in (1, 3, 6):
-        batch = replay_buffer.sample(500, window, np.random.default_rng(0), CPU)
-        assert set((batch.reward[0] % 100).tolist()) == set(range(max(length - window, 0) + 1))
-        assert (batch.mask.sum(0) == min(length, window)).all()  # an episode that is shorter is given whole
+@pytest.mark.parametrize("n_rows", [20, 23, 40])
+@pytest.mark.parametrize("longest", [1, 3, 6])
+def test_replay_of_ragged_episodes_holds_the_latest_that_fit(n_rows, longest):
+    replay_buffer, rng = vdn.ReplayBuffer(REMEMBERED, n_rows), np.random.default_rng(0)
+    lengths = []
+    for _ in range(60):
+        lengths += (new := rng.integers(1, longest + 1, size=2).tolist())
+        replay_buffer.add(numbered_episodes(len(lengths) - 2, new))
+        rows = np.cumsum(np.array(lengths[::-1]) + 1)  # taken by the latest one, by the latest two, ..
+        kept = range(len(lengths) - (rows <= n_rows).sum(), len(lengths))
+        for window in (1, 3, 6):
+            batch = replay_buffer.sample(500, window, rng, CPU)
+            episode, start = batch.reward[0].long().numpy() // 100, batch.reward[0].long().numpy() % 100
+            assert set(episode) == set(kept)
+            length = np.array(lengths)[episode]
+            T = min(window, length.max())  # no longer than the longest
+            assert len(batch.reward) == T and len(batch.inputs) == T + 1
+            assert (start <= np.maximum(length - T, 0)).all()
+            t = start + np.arange(T + 1)[:, None]
+            number = 100 * episode + np.minimum(t, length)
+            np.testing.assert_array_equal(batch.mask, t[:-1] < length)
+            np.testing.assert_array_equal(batch.inputs, np.broadcast_to(number[..., None, None], batch.inputs.shape))
+            np.testing.assert_array_equal(batch.reward[batch.mask], number[:-1][t[:-1] < length])
 
 
-def test_replay_does_not_draw_from_slots_that_are_empty():
-    replay_buffer = vdn.ReplayBuffer(capacity=5)
+def test_replay_does_not_draw_from_rows_that_are_empty():
+    replay_buffer = vdn.ReplayBuffer(REMEMBERED, 100)
     replay_buffer.add(numbered_episodes(1))
     assert (replay_buffer.sample(500, 6, np.random.default_rng(0), CPU).reward[0] >= 100).all()
 
@@ -631,15 +652,15 @@ def test_replay_does_not_draw_from_slots_that_are_empty():
 def test_replay_gives_back_what_was_played(name):
     env = envs.make(name, 1, 0)
     _, episode = play(env)
-    replay_buffer = vdn.ReplayBuffer(capacity=1)
+    replay_buffer = vdn.ReplayBuffer(env, env.episode_limit + 1)
     replay_buffer.add(episode)
     batch = replay_buffer.sample(1, env.episode_limit, np.random.default_rng(0), CPU)
     for played, sampled in zip(episode, batch):
         np.testing.assert_array_equal(played, sampled)
+        assert sampled.is_contiguous()
 
 
 def test_two_million_steps_of_four_predators_and_two_prey_take_less_than_two_gib():
-    _, episodes = play(envs.make("predator_prey", 1, 0, n_predators=4, n_prey=2, grid_size=7))
-    replay_buffer = vdn.ReplayBuffer(capacity=20_000)
-    replay_buffer.add(episodes)
-    assert sum(x.nbytes for x in replay_buffer.arrays) < 2 * 2**30
+    env = envs.make("predator_prey", 1, 0, n_predators=4, n_prey=2, grid_size=7)
+    replay_buffer = vdn.ReplayBuffer(env, 2_020_000)
+    assert replay_buffer.rows.nbytes + 2 * replay_buffer.start.nbytes < 2 * 2**30

@@ -337,7 +337,7 @@ def test_run_and_report(project, monkeypatch, capsys):
 def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
     script = (project / "iql.py").read_text()
     (project / "iql.py").write_text(
-        script.replace("    replay_buffer = ReplayBuffer(capacity)\n", "    raise OSError('no more')\n")
+        script.replace("        replay_buffer = ReplayBuffer(env, n_rows)\n", "        raise OSError('no more')\n")
     )
     done = benchmark(project, "run", *ONLY)
     assert done.returncode == 1
@@ -440,7 +440,9 @@ def slurm(tmp_path_factory):
 def test_slurm(project, slurm):
     script = project / "iql.py"
     script.write_text(
-        script.read_text().replace("    replay_buffer = ReplayBuffer(capacity)\n", "    raise OSError('no more')\n")
+        script.read_text().replace(
+            "        replay_buffer = ReplayBuffer(env, n_rows)\n", "        raise OSError('no more')\n"
+        )
     )
     done = benchmark(project, "run", "--slurm", *ONLY, env=slurm)
     assert done.returncode == 0 and "submitted as job " in done.stdout, done.stderr

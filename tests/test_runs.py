@@ -269,7 +269,7 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
         ("--num-envs 100000000", "--num-envs must be in [1, 65536], got 100000000"),
         ("--buffer-size 1000000000000000", "--buffer-size must be in [1, 1000000000], got 1000000000000000"),
         ("--max-grad-norm 0", "--max-grad-norm must be above 0, got 0.0"),
-        ("--batch-size 2001 --buffer-size 2000", "--batch-size 2001 x 1 steps must be at most --buffer-size, 2000"),
+        ("--batch-size 2001 --buffer-size 2000", "--batch-size 2001 x 1 steps is more than --buffer-size 2000"),
         ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
         ("--env matrix_game --env-args penalty 1", "matrix_game has no option 'penalty', it has: none"),
         ("--env-args speed 1", "no option 'speed', it has: penalty, grid_size, n_predators, n_prey, view"),
@@ -441,11 +441,22 @@ def test_first_step_of_adam_is_the_learning_rate_against_the_gradient(run, recor
     torch.testing.assert_close(step, -learning_rate * first.gradient[large].sign(), rtol=1e-2, atol=1e-6)
 
 
-def test_buffer_holds_as_many_steps_as_it_says(run, monkeypatch):
-    capacities, make = [], vdn.ReplayBuffer
-    monkeypatch.setattr(vdn, "ReplayBuffer", lambda capacity: capacities.append(capacity) or make(capacity))
+def test_buffer_holds_as_many_steps_as_it_says_and_says_how_much_memory_they_take(run, monkeypatch, capsys):
+    buffers, make = [], vdn.ReplayBuffer
+    monkeypatch.setattr(vdn, "ReplayBuffer", lambda env, n_rows: buffers.append(make(env, n_rows)) or buffers[-1])
     run(vdn, *TINY, "--buffer-size", 1234)
-    assert capacities == [12]  # episodes of 100 steps
+    assert len(buffers[0].rows) == 12 * 101  # episodes of 100 steps
+    run(vdn, *TINY)
+    assert len(buffers[1].rows) >= 404 + 101  # not two million: all that can be played, and a round that goes beyond
+    assert "replay of up to 0.0 GiB" in capsys.readouterr().out
+
+
+def test_buffer_beyond_the_memory_is_refused_before_the_run(run, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**17}[name])  # half a GiB
+    with pytest.raises(SystemExit) as exit_info:
+        run(vdn, "--env", "predator_prey", "--total-timesteps", 10**9, "--buffer-size", 10**7)
+    assert exit_info.value.code == 2 and not (tmp_path / "runs").exists()
+    assert "error: --buffer-size 10000000 takes more memory than there is: 0.9 GiB\n" in capsys.readouterr().err
 
 
 # --- same seed, same run --------------------------------------------------------------------------------------------
@@ -670,3 +681,9 @@ def test_what_is_stored_is_what_was_chosen():
     agent = vdn.Agent(env, 8, False)
     actions = vdn.rollout(env, agent, 1.0, np.random.default_rng(0), torch.device("cpu")).actions
     assert set(actions.flatten()) == {0, 1, 2}
+
+
+def test_environments_are_closed_where_arguments_are_refused_after_they_were_made(run, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, "--env", "test_runs:Failing", "--buffer-size", 10, "--batch-size", 20)
+    assert stopped.value.code == 2 and capsys.readouterr().out == "closed\nclosed\n"

@@ -167,6 +167,9 @@ class Masked:
     def step(self, actions):
         return *self.reset(), np.float32(3) * (actions[:, 0] != actions[:, 1]), np.zeros(self.num_envs, bool)
 
+    def close(self):
+        print("closed")
+
 
 def test_agreement_is_the_share_found_by_trying_every_joint_action(capsys):
     name = Masked.__module__  # found beside the run, as a user's own would be
@@ -176,6 +179,7 @@ def test_agreement_is_the_share_found_by_trying_every_joint_action(capsys):
     __main__.show((folder,), episodes=4)
     out = capsys.readouterr().out
     assert "masked:Masked has no render(), so no episode is shown" in out
+    assert out.count("closed") == 3  # to make the networks, to see whether there is a table, to play
 
     run = show.load(folder)
     episodes, frames = show.play(run, 4, 0)

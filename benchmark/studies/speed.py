@@ -81,7 +81,7 @@ class Workload:
         self.networks = self.script.make_networks(self.env, self.args)
         self.target_networks = copy.deepcopy(self.networks).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.networks.parameters(), self.args.learning_rate, fused=True)
-        self.replay_buffer = self.script.ReplayBuffer(self.args.buffer_size // self.env.episode_limit)
+        self.replay_buffer = self.script.ReplayBuffer(self.env, self.args.buffer_size // 100 * 101)
         self.rng, self.device = np.random.default_rng(0), torch.device("cpu")
         self.play_times, self.update_times = [], []
 
