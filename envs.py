@@ -137,6 +137,8 @@ class Checked:
             got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
             what = "bool or integers" if kinds == "biu" else "bool or numbers"
             self._fail(f"{name} must be a numpy array of {what} of shape {shape}, got {got} at step {self.t}")
+        if not value.dtype.isnative or value.dtype.itemsize > 8:
+            self._fail(f"{name} must have a type that torch knows, such as float32, got {value.dtype} at step {self.t}")
         if dtype is not None and dtype != value.dtype:  # numpy takes None for float64
             self._fail(f"{name} must have the type {dtype} that it had first, got {value.dtype} at step {self.t}")
         if value.dtype.kind == "f" and not np.isfinite(value).all():

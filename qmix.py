@@ -33,7 +33,6 @@ import shutil
 import signal
 import sys
 import time
-from collections import defaultdict
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
@@ -330,7 +329,7 @@ def train(args, env, eval_env, rng, eval_rng):
     folder, wandb_run = open_run(args)
     print(f"{args.exp_name} on {args.env}, replay of up to {gib:.1f} GiB, logs in {folder}", flush=True)
     global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
-    returns, metrics = [], defaultdict(list)  # one entry per episode and per update since the last evaluation
+    returns, sums, n_summed = [], 0, 0  # since the last evaluation: of every episode, and of the updates' metrics
     start_time = print_time = time.time()
     try:
         while global_step < args.total_timesteps:
@@ -343,7 +342,7 @@ def train(args, env, eval_env, rng, eval_rng):
 
             for _ in range(global_step // args.train_frequency - n_updates):
                 batch = replay_buffer.sample(args.batch_size, window, rng, device)
-                loss, new_metrics = compute_loss(networks, target_networks, batch, args)
+                loss, metrics = compute_loss(networks, target_networks, batch, args)
                 optimizer.zero_grad()
                 loss.backward()
                 grad_norm = nn.utils.clip_grad_norm_(networks.parameters(), args.max_grad_norm)
@@ -352,10 +351,10 @@ def train(args, env, eval_env, rng, eval_rng):
                 if n_updates % args.target_network_frequency == 0:
                     for target, online in zip(target_networks.parameters(), networks.parameters()):
                         target.lerp_(online.detach(), args.tau)
-                for name, value in {**new_metrics, "losses/grad_norm": grad_norm}.items():
-                    metrics[name].append(value.detach())
+                metrics["losses/grad_norm"] = grad_norm
+                sums, n_summed = sums + torch.stack([*metrics.values()]).detach().double(), n_summed + 1
 
-            if metrics and not metrics["losses/grad_norm"][-1].isfinite():
+            if n_summed and not sums.isfinite().all():
                 exit_with_error(
                     f"loss is not finite at step {global_step}, update {n_updates}; last logged: {row}", code=1
                 )
@@ -372,10 +371,10 @@ def train(args, env, eval_env, rng, eval_rng):
                     "eval/return_mean": float(eval_returns.mean()),
                     "eval/return_std": float(eval_returns.std()),
                 }
-                row |= {name: torch.stack(values).mean().item() for name, values in metrics.items()}
+                row |= dict(zip(metrics, (sums / n_summed).tolist())) if n_summed else {}
                 log(folder, wandb_run, row)
                 save(folder, networks, args, global_step)
-                returns, metrics = [], defaultdict(list)
+                returns, sums, n_summed = [], 0, 0
                 next_eval = (global_step // args.eval_interval + 1) * args.eval_interval
             if finished or time.time() - print_time > 5:
                 print_time = time.time()
@@ -488,6 +487,7 @@ def parse():
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
     limits |= {name: (1, 2**13) for name in limits if name.endswith("_dim")}
     limits |= dict(seed=(0, 2**32 - 1), num_envs=(1, 2**16), batch_size=(1, 2**16), buffer_size=(1, 10**9))
+    limits |= dict(total_timesteps=(1, 10**12))
     for name, (low, high) in limits.items():
         value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
         if not low <= value <= high or value == np.inf:

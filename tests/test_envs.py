@@ -381,6 +381,8 @@ def no_action_at_the_second_step(self, actions):
         ({"num_envs": 3}, "num_envs must be what the constructor was given, 2, got 3"),
         ({"step": None}, "it has no method step"),
         (late(obs=np.zeros((2, 2, 4), int)), "obs must have the type float64 that it had first, got int64 at step 3"),
+        ({"reset": lambda self: (np.zeros((2, 2, 4), ">f4"), np.zeros((2, 5)))}, "obs must have a type that .* >f4"),
+        ({"reset": lambda self: (np.zeros((2, 2, 4)), np.zeros((2, 5), np.longdouble))}, "state must have a type that"),
         (late(reward=[0.0, 0.0]), "reward must be a numpy array .* got list at step 3"),
         (late(reward=np.zeros((2, 1))), r"reward must be .* got float64 \(2, 1\) at step 3"),
         (late(terminated=np.zeros(2)), "terminated must be a numpy array of bool or integers .* got float64"),

@@ -267,6 +267,10 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
         ("--exp-name ..", "and not dots alone, got '..'"),
         ("--hidden-dim 1000000000", "--hidden-dim must be in [1, 8192], got 1000000000"),
         ("--num-envs 100000000", "--num-envs must be in [1, 65536], got 100000000"),
+        (
+            "--total-timesteps 10000000000000000000000",
+            "--total-timesteps must be in [1, 1000000000000], got 1000000000",
+        ),
         ("--buffer-size 1000000000000000", "--buffer-size must be in [1, 1000000000], got 1000000000000000"),
         ("--max-grad-norm 0", "--max-grad-norm must be above 0, got 0.0"),
         ("--batch-size 2001 --buffer-size 2000", "--batch-size 2001 x 1 steps is more than --buffer-size 2000"),
@@ -456,7 +460,7 @@ def test_buffer_beyond_the_memory_is_refused_before_the_run(run, monkeypatch, ca
     with pytest.raises(SystemExit) as exit_info:
         run(vdn, "--env", "predator_prey", "--total-timesteps", 10**9, "--buffer-size", 10**7)
     assert exit_info.value.code == 2 and not (tmp_path / "runs").exists()
-    assert "error: --buffer-size 10000000 takes more memory than there is: 0.9 GiB\n" in capsys.readouterr().err
+    assert "error: --buffer-size 10000000 takes more memory than there is: 0.8 GiB\n" in capsys.readouterr().err
 
 
 # --- same seed, same run --------------------------------------------------------------------------------------------
