@@ -61,6 +61,8 @@ class Args:
     """seed of environments, exploration, replay and weights"""
     cuda: bool = False
     """train on the GPU"""
+    compile: bool = False
+    """compile the update into one graph, 1.5 to 4 times as fast: takes a C++ compiler, and up to 30 s when it is new"""
     exp_name: str = Path(__file__).stem
     """name of the experiment"""
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
@@ -152,7 +154,7 @@ class Agent(nn.Module):
 def compute_loss(networks, target_networks, batch, args):
     """Equations (1) to (3) on a Batch: the loss, and metrics to log."""
     q_i, _ = networks["agent"](batch.inputs[:-1])  # [T, B, n_agents, n_actions]
-    q_taken = q_i.gather(-1, batch.actions[..., None]).squeeze(-1)  # [T, B, n_agents]
+    q_taken = (q_i * F.one_hot(batch.actions, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
     q_tot = q_taken.sum(-1)  # [T, B] (1)
     with torch.no_grad():
         first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
@@ -262,10 +264,52 @@ class ReplayBuffer:
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
+def make_update(networks, target_networks, args):
+    """update(batch): one step of Adam on the clipped gradient of compute_loss. Returns the metrics."""
+    optimizer = torch.optim.Adam(networks.parameters(), args.learning_rate, fused=True)
+
+    def update(batch):
+        loss, metrics = compute_loss(networks, target_networks, batch, args)
+        optimizer.zero_grad()
+        loss.backward()
+        metrics["losses/grad_norm"] = nn.utils.clip_grad_norm_(networks.parameters(), args.max_grad_norm)
+        optimizer.step()
+        return {name: value.detach() for name, value in metrics.items()}
+
+    return update
+
+
+def make_compiled_update(networks, target_networks, args):
+    """The same as one graph. torch.compile fails silently on backward() and step(), so both are written out here."""
+    weights = {name: weight.detach() for name, weight in networks.named_parameters()}  # the same memory
+    mean, square = ({name: torch.zeros_like(weight) for name, weight in weights.items()} for _ in range(2))
+    n = torch.zeros((), device="cuda" if args.cuda else "cpu")  # updates made; of type float64 it would stay 0
+    networks.forward = lambda batch: compute_loss(networks, target_networks, batch, args)
+    gradient = torch.func.grad_and_value(
+        lambda weights, batch: torch.func.functional_call(networks, weights, (batch,)), has_aux=True
+    )
+
+    def update(batch):
+        grad, (_, metrics) = gradient(weights, batch)
+        grad_norm = torch.stack([x.square().sum() for x in grad.values()]).sum().sqrt()
+        scale = (args.max_grad_norm / (grad_norm + 1e-6)).clamp(max=1)  # as clip_grad_norm_
+        n.add_(1)
+        for name, weight in weights.items():  # Adam, Kingma & Ba (2015), Algorithm 1
+            mean[name].lerp_(grad[name] * scale, 1 - 0.9)
+            square[name].lerp_((grad[name] * scale) ** 2, 1 - 0.999)
+            denominator = (square[name] / (1 - 0.999**n)).sqrt() + 1e-8
+            weight.sub_(args.learning_rate * mean[name] / (1 - 0.9**n) / denominator)
+        return {**metrics, "losses/grad_norm": grad_norm}
+
+    return torch.compile(update, options={"cpp_wrapper": not args.cuda})
+
+
 def main(args):
     """Make the environments, train, and close them on every way out."""
     if args.cuda and not torch.cuda.is_available():
         exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
+    if args.compile and not shutil.which(compiler := os.environ.get("CXX", "g++")):
+        exit_with_error(f"--compile needs a C++ compiler, and there is no {compiler}; CXX names another one")
     for number in (signal.SIGINT, signal.SIGTERM):  # leave through every `finally`
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
@@ -304,7 +348,7 @@ def train(args, env, eval_env, rng, eval_rng):
         exit_with_error(f"--buffer-size {args.buffer_size} takes more memory than there is: {error}")
     networks = make_networks(env, args).to(device)
     target_networks = copy.deepcopy(networks).requires_grad_(False)
-    optimizer = torch.optim.Adam(networks.parameters(), args.learning_rate, fused=True)
+    update = (make_compiled_update if args.compile else make_update)(networks, target_networks, args)
     folder, wandb_run = open_run(args)
     print(f"{args.exp_name} on {args.env}, replay of up to {gib:.1f} GiB, logs in {folder}", flush=True)
     global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
@@ -320,18 +364,12 @@ def train(args, env, eval_env, rng, eval_rng):
             global_step += int(episodes.mask.sum())
 
             for _ in range(global_step // args.train_frequency - n_updates):
-                batch = replay_buffer.sample(args.batch_size, window, rng, device)
-                loss, metrics = compute_loss(networks, target_networks, batch, args)
-                optimizer.zero_grad()
-                loss.backward()
-                grad_norm = nn.utils.clip_grad_norm_(networks.parameters(), args.max_grad_norm)
-                optimizer.step()
+                metrics = update(replay_buffer.sample(args.batch_size, window, rng, device))
+                sums, n_summed = sums + torch.stack([*metrics.values()]).double(), n_summed + 1
                 n_updates += 1
                 if n_updates % args.target_network_frequency == 0:
                     for target, online in zip(target_networks.parameters(), networks.parameters()):
                         target.lerp_(online.detach(), args.tau)
-                metrics["losses/grad_norm"] = grad_norm
-                sums, n_summed = sums + torch.stack([*metrics.values()]).detach().double(), n_summed + 1
 
             if n_summed and not sums.isfinite().all():
                 exit_with_error(

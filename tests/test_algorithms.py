@@ -4,12 +4,14 @@ What the scripts share, word for word (test_repo.py sees to that), is tested wit
 """
 
 import math
+import shutil
 from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector
 
 import envs
 import iql
@@ -22,6 +24,12 @@ SCRIPTS = {"iql": iql, "vdn": vdn, "qmix": qmix, "qtran-base": qtran, "qtran-alt
 ENV = SimpleNamespace(obs_dim=3, n_actions=4, n_agents=3, state_dim=7)  # of random_batch
 JOINT_ACTIONS = torch.tensor([*product(range(4), repeat=3)])  # [64, n_agents]
 each_algorithm = pytest.mark.parametrize("algo", SCRIPTS)
+FORMS_OF_QTRAN = [
+    (algo, dict(td_target=td_target, value_net=value_net))
+    for algo in ("qtran-base", "qtran-alt")
+    for td_target in ("joint", "factored")
+    for value_net in (False, True)
+]
 both_variants = pytest.mark.parametrize("variant", ["base", "alt"])
 both_agents = pytest.mark.parametrize("recurrent", [False, True], ids=["feed-forward", "recurrent"])
 
@@ -84,16 +92,7 @@ def values_of_joint_actions(networks, batch):
 
 
 @both_agents
-@pytest.mark.parametrize(
-    "algo, options",
-    [("vdn", {}), ("qmix", {})]
-    + [
-        (algo, dict(td_target=td_target, value_net=value_net))
-        for algo in ("qtran-base", "qtran-alt")
-        for td_target in ("joint", "factored")
-        for value_net in (False, True)
-    ],
-)
+@pytest.mark.parametrize("algo, options", [("vdn", {}), ("qmix", {}), *FORMS_OF_QTRAN])
 def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, recurrent):
     """Maxima and minima over joint actions, where the scripts take them agent by agent; recurrent targets see all."""
     given, batch = make(algo, recurrent=recurrent, **options), random_batch()
@@ -578,6 +577,31 @@ def test_rollout_carries_the_memory_of_the_agents_from_step_to_step():
     np.testing.assert_array_equal(episodes.actions, agent(inputs)[0].argmax(-1))  # the whole sequence at once
     without = torch.cat([agent(x[None])[0] for x in inputs]).argmax(-1)
     assert (episodes.actions != without.numpy()).any()
+
+
+# --- updates --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
+@pytest.mark.parametrize("algo, options", [("iql", {}), ("vdn", {}), ("qmix", {}), *FORMS_OF_QTRAN], ids=str)
+def test_compiled_update_is_the_plain_one(algo, options):
+    """Adam's first steps have the size of the learning rate whatever a gradient's, so its sign is what has to agree."""
+    options |= dict(max_grad_norm=0.5, learning_rate=1e-3)  # gradients of 1 to 100, most of them clipped
+    script, batches = SCRIPTS[algo], [random_batch(seed=seed) for seed in range(40)]
+    results = []
+    for make_update in (script.make_update, script.make_compiled_update):
+        given = make(algo, **options)
+        update = make_update(given.networks, given.target_networks, given.args)
+        metrics, weights = [], []
+        for batch in batches:
+            metrics.append(torch.stack([*update(batch).values()]))
+            weights.append(parameters_to_vector(given.networks.parameters()).detach())
+        results.append((torch.stack(metrics), torch.stack(weights), list(update(batches[0]))))
+    (metrics, weights, names), (compiled_metrics, compiled_weights, compiled_names) = results
+    assert names == compiled_names and names[-1] == "losses/grad_norm"
+    assert (metrics[:, -1] > 0.5).float().mean() > 0.5 and (weights[-1] != weights[0]).float().mean() > 0.5
+    torch.testing.assert_close(compiled_metrics, metrics, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(compiled_weights, weights, rtol=0, atol=1e-5)
 
 
 # --- replay ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -495,6 +496,32 @@ def test_evaluating_more_often_changes_nothing_in_training(run):
     assert torch.equal(*weights)
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
+def test_compiled_runs_are_the_same_and_like_the_plain_one(run):
+    argv = ["--env", "two_step_game", "--total-timesteps", 400, "--eval-interval", 200, "--num-envs", 10]
+    plain, first, second = (
+        [{name: x for name, x in row.items() if name not in TIME_COLUMNS} for row in run(vdn, *argv, *compiled)]
+        for compiled in ([], ["--compile"], ["--compile"])
+    )
+    assert len(first) == 2 and first == second
+    for row, of_plain in zip(first, plain):
+        assert row == pytest.approx(of_plain, rel=1e-4)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
+def test_compiled_updates_on_windows_of_different_lengths(run):
+    rows = run(vdn, "--env", "test_runs:Uneven", "--compile", "--window", 4, "--batch-size", 2, *TINY)
+    assert np.isfinite([*rows[-1].values()]).all()
+
+
+def test_compile_without_a_compiler_is_refused(run, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(SystemExit) as stopped:
+        run(vdn, *TINY, "--compile")
+    assert stopped.value.code == 2 and not Path("runs").exists()
+    assert "--compile needs a C++ compiler, and there is no no-such-compiler" in capsys.readouterr().err
+
+
 # --- learning, against closed forms ---------------------------------------------------------------------------------
 
 PAYOFF = envs.MatrixGame.payoff
@@ -638,6 +665,16 @@ def test_interrupted_imports_give_no_traceback(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT and stderr == ""
+
+
+class Uneven(envs.MatrixGame):
+    """A copy ends with a chance of a half at every step, after four at the latest."""
+
+    episode_limit = 4
+
+    def step(self, actions):
+        obs, state, reward, _ = super().step(actions)
+        return obs, state, reward, np.random.default_rng().random(self.num_envs) < 0.5
 
 
 class Changing(envs.MatrixGame):
