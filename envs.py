@@ -419,8 +419,9 @@ class PredatorPrey:
         self.positions = move(self.positions, np.hstack([actions, prey_actions]), self.grid_size)
         near = hunters(self.positions, self.n_agents)  # [E, n_prey]
         reward = (near >= 2).sum(axis=1) - self.penalty * (near == 1).sum(axis=1)
-        for prey in range(near.shape[1]):
-            self._replace(np.flatnonzero(near[:, prey] >= 2), self.n_agents + prey)
+        caught = near >= 2
+        for prey in np.flatnonzero(caught.any(axis=0)):  # most steps catch none
+            self._replace(np.flatnonzero(caught[:, prey]), self.n_agents + prey)
         return *self._observe(), reward.astype(np.float32), np.zeros(self.num_envs, bool)
 
     def _replace(self, copies, entity):

@@ -298,6 +298,7 @@ def rollout(env, agent, epsilon, rng, device):
     """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T as long as the longest."""
     obs, state = env.reset()
     agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
+    one_hot = np.eye(env.n_actions, dtype=obs.dtype)
     last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
@@ -314,7 +315,7 @@ def rollout(env, agent, epsilon, rng, device):
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
         ended = terminated
-        last_action = np.eye(env.n_actions, dtype=obs.dtype)[actions]
+        last_action = one_hot[actions]
     return Batch(*map(np.stack, zip(*observations)), *map(np.stack, zip(*transitions)))
 
 

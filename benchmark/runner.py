@@ -90,7 +90,8 @@ def problem(folder, command):
         return str(error)
     if step < total_timesteps:
         return f"metrics.csv ends at step {step:,} of {total_timesteps:,}"
-    other = [name for name, value in arguments(command).items() if config.get(name) != value]
+    defaults = arguments(command.split()[0])  # of arguments that the scripts did not have yet when the run was made
+    other = [name for name, value in arguments(command).items() if config.get(name, defaults[name]) != value]
     if other:
         return f"kept with other arguments: {', '.join(f'{name} {config.get(name)}' for name in other)}"
     return None

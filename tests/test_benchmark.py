@@ -81,11 +81,11 @@ def test_spread_of_a_saved_agent():
     np.testing.assert_allclose(reward, x * np.exp(-(((x - 8) / 0.5) ** 2)), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("reference", [False, True], ids=["default", "reference"])
+@pytest.mark.parametrize("name", speed.WORKLOADS)
 @pytest.mark.parametrize("game", speed.GAMES)
 @pytest.mark.parametrize("algorithm", speed.ALGORITHMS)
-def test_flops_of_an_update_are_those_that_torch_counts(algorithm, game, reference):
-    workload = speed.Workload(algorithm, game, reference)
+def test_flops_of_an_update_are_those_that_torch_counts(algorithm, game, name):
+    workload = speed.Workload(algorithm, game, name)
     script, args, env = workload.script, workload.args, workload.env
     workload.replay_buffer.add(script.rollout(env, workload.networks["agent"], 0.5, workload.rng, workload.device))
     batch = workload.replay_buffer.sample(args.batch_size, args.window, workload.rng, workload.device)

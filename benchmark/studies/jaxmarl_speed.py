@@ -125,7 +125,7 @@ def main():
     from benchmark.studies import speed
 
     speed.torch.set_num_threads(1)
-    ours = {game: speed.Workload("qmix", game, reference=True) for game in speed.GAMES}
+    ours = {game: speed.Workload("qmix", game, "reference") for game in speed.GAMES}
     seconds = {(game, who): [] for game in ours for who in ("ours", "JaxMARL", "JaxMARL, 2 threads")}
     for workload in ours.values():
         workload.run()  # to warm up

@@ -3,17 +3,20 @@
 Two workloads on predator-prey, 2 predators and 1 prey on 5x5 (2v1) and 4 and 2 on 7x7 (4v2):
 
     default    feed-forward agents, as `python qmix.py` has them
+    small      the same with batches of 32 and networks 64 wide
     reference  for comparison with other libraries: GRU agents that see 5x5 cells, a replay of 5,000 episodes, one
-               update on 32 whole episodes of 100 steps for each episode played; no evaluation
+               update on 32 whole episodes of 100 steps for each episode played; no evaluation; not compiled
 
-For each script: steps/s of training, of playing alone, ms for one update; the limit, how long the matrix
-multiplications of an update (`flops`) would take at the speed of one large float32 multiplication in the same process;
-and how many times as long the update takes. Medians of repetitions that are taken in turn.
+For each script: ms for one update, sampling included, plain and with --compile, and how many times as fast that is;
+the limit, how long the matrix multiplications of an update (`flops`) would take at the speed of one large float32
+multiplication in the same process, and how many times as long the faster update takes; steps/s of playing alone, and of
+training, plain and compiled. Medians of repetitions that are taken in turn.
 
-    python -m benchmark.studies.speed --solve 6 7 8        (or any other seeds)
+    python -m benchmark.studies.speed --solve 6 7 8 [--compile]        (or any other seeds)
 
 instead starts QTRAN-alt on 2v1 with these seeds, one run at a time, and prints how many seconds after the start of the
-process, and at which step, an evaluation first reaches 90 % of the optimum (P = 0.5) or 80 % of it (P = 1.5).
+process, and at which step, an evaluation first reaches 90 % of the optimum (P = 0.5) or 80 % of it (P = 1.5). With
+--compile, the graph is compiled beforehand by a run of a few steps, whose time is printed.
 """
 
 import argparse
@@ -34,14 +37,17 @@ from benchmark import suites
 
 ALGORITHMS = ["iql", "vdn", "qmix", "qtran-base", "qtran-alt"]
 GAMES = {"2v1": {}, "4v2": dict(n_predators=4, n_prey=2, grid_size=7)}
+WORKLOADS = ["default", "small", "reference"]
 
 
-def arguments(algorithm, reference):
+def arguments(algorithm, workload):
     """The script of an algorithm, and its arguments for a workload."""
     name, _, variant = algorithm.partition("-")
     script = importlib.import_module(name)
     options = dict(variant=variant) if variant else {}
-    if reference:
+    if workload == "small":
+        options |= dict(batch_size=32, hidden_dim=64) | (dict(joint_dim=64) if variant else {})
+    if workload == "reference":
         options |= dict(script.RECURRENT, recurrent=True, hidden_dim=64, buffer_size=500_000)
     return script, script.Args(**options)
 
@@ -63,9 +69,9 @@ def flops(algorithm, args, env):
         products += steps * (2 * first + 3 * last) + steps * (first + last)
     if algorithm.startswith("qtran"):
         J = args.joint_dim
-        encoded, head = N * H * J, J * J + J
-        products += steps * 3 * (encoded + head)  # Q_jt at u, to be learned
-        products += steps * (head + encoded + head)  # at ubar, with the same encodings; of the target
+        encoded, action, head = N * H * J, N * A * J, J * J + J
+        products += steps * (3 * encoded + 2 * action + 3 * head)  # Q_jt at u, to be learned
+        products += steps * (action + head + encoded + action + head)  # at ubar, with the same encodings; of the target
         products += steps * 3 * (encoded + head) * args.value_net  # V_jt
         if algorithm == "qtran-alt":
             products += steps * N * A * head  # at every action of every agent
@@ -73,43 +79,45 @@ def flops(algorithm, args, env):
 
 
 class Workload:
-    def __init__(self, algorithm, game, reference):
-        self.algorithm, self.game, self.reference = algorithm, game, reference
-        self.script, self.args = arguments(algorithm, reference)
+    def __init__(self, algorithm, game, workload):
+        self.algorithm, self.game, self.workload = algorithm, game, workload
+        self.script, self.args = arguments(algorithm, workload)
+        reference = workload == "reference"
         options = GAMES[game] | (dict(view=2) if reference else {})
         self.env = envs.make("predator_prey", 32 if reference else self.args.num_envs, 0, **options)
         self.networks = self.script.make_networks(self.env, self.args)
         self.target_networks = copy.deepcopy(self.networks).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.networks.parameters(), self.args.learning_rate, fused=True)
+        makers = [self.script.make_update] + ([] if reference else [self.script.make_compiled_update])
+        self.updates = [make(copy.deepcopy(self.networks), self.target_networks, self.args) for make in makers]
         self.replay_buffer = self.script.ReplayBuffer(self.env, self.args.buffer_size // 100 * 101)
         self.rng, self.device = np.random.default_rng(0), torch.device("cpu")
-        self.play_times, self.update_times = [], []
+        self.play_times, self.update_times = [], [[] for _ in self.updates]
 
     def run(self):
-        """Play one episode in every copy, and make the updates that are due for it, as `main` of the scripts does."""
+        """Play one episode in every copy, and make the updates that are due for it, as the scripts do."""
         start = time.perf_counter()
         self.replay_buffer.add(self.script.rollout(self.env, self.networks["agent"], 0.5, self.rng, self.device))
         self.play_times.append(time.perf_counter() - start)
         n_updates = self.env.num_envs * self.env.episode_limit // self.args.train_frequency
-        start = time.perf_counter()
-        for _ in range(n_updates):
-            batch = self.replay_buffer.sample(self.args.batch_size, self.args.window, self.rng, self.device)
-            loss, _ = self.script.compute_loss(self.networks, self.target_networks, batch, self.args)
-            self.optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.networks.parameters(), self.args.max_grad_norm)
-            self.optimizer.step()
-        self.update_times.append((time.perf_counter() - start) / n_updates)
+        for update, times in zip(self.updates, self.update_times):
+            start = time.perf_counter()
+            for _ in range(n_updates):
+                update(self.replay_buffer.sample(self.args.batch_size, self.args.window, self.rng, self.device))
+            times.append((time.perf_counter() - start) / n_updates)
 
     def line(self, flops_per_second):
         steps = self.env.num_envs * self.env.episode_limit
-        play, update = np.array(self.play_times), np.array(self.update_times)
-        training = np.median(steps / (play + update * (steps // self.args.train_frequency)))
+        play, updates = np.array(self.play_times), np.array(self.update_times)  # [n], [1 or 2, n]
+        training = [
+            f"{x:9,.0f}" for x in np.median(steps / (play + updates * (steps // self.args.train_frequency)), axis=1)
+        ]
+        update = [*np.median(updates, axis=1)]
         limit = flops(self.algorithm, self.args, self.env) / flops_per_second
+        compiled = f"{1e3 * update[1]:8.2f}  {update[0] / update[1]:5.2f}" if len(update) > 1 else f"{'-':>8}  {'-':>5}"
         return (
-            f"{'reference' if self.reference else 'default':9}  {self.game}  {self.algorithm:10}  {training:7,.0f}  "
-            f"{np.median(steps / play):8,.0f}  {1e3 * np.median(update):9.2f}  {1e3 * limit:8.2f}  "
-            f"{np.median(update) / limit:5.1f}"
+            f"{self.workload:9}  {self.game}  {self.algorithm:10}  {1e3 * update[0]:8.2f}  {compiled}  "
+            f"{1e3 * limit:8.2f}  {update[-1] / limit:5.1f}  {np.median(steps / play):9,.0f}  "
+            f"{training[0]}  {training[1] if len(update) > 1 else f'{chr(45):>9}'}"
         )
 
 
@@ -120,10 +128,10 @@ def product_time(size=1024):
     return (time.perf_counter() - start) / (2 * size**3)
 
 
-def time_to_solve(name, seed):
+def time_to_solve(name, seed, options=""):
     """Seconds and steps until QTRAN-alt first has the return by which a game counts as solved; None if it never has."""
     game = suites.GAMES[name]
-    script, *arguments = f"{suites.SCRIPTS['qtran-alt']} {game.arguments} --seed {seed}".split()
+    script, *arguments = f"{suites.SCRIPTS['qtran-alt']} {game.arguments} --seed {seed} {options}".split()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         command = [sys.executable, Path(__file__).resolve().parents[2] / script, *arguments]
@@ -146,12 +154,16 @@ def time_to_solve(name, seed):
             run.wait()
 
 
-def solve(seeds):
-    print("P    seed  seconds  steps", flush=True)
+def solve(seeds, options):
     times = {"0.5": [], "1.5": []}
+    if options:
+        start = time.perf_counter()
+        time_to_solve("predator_prey_2v1_0.5", 0, f"{options} --total-timesteps 4000 --eval-interval 4000")
+        print(f"a run of 4,000 steps with {options}: {time.perf_counter() - start:.0f} s", flush=True)
+    print("P    seed  seconds  steps", flush=True)
     for seed in seeds:
         for penalty in times:
-            solved = time_to_solve(f"predator_prey_2v1_{penalty}", seed)
+            solved = time_to_solve(f"predator_prey_2v1_{penalty}", seed, options)
             times[penalty].append(solved[0] if solved else np.inf)
             print(f"{penalty}  {seed:4}  " + ("{:7.0f}  {:,}".format(*solved) if solved else "  never"), flush=True)
     for penalty, seconds in times.items():
@@ -162,22 +174,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--solve", type=int, nargs="+", metavar="SEED", help="time to solve instead")
+    parser.add_argument("--compile", action="store_true", help="time to solve with --compile")
     given = parser.parse_args()
     if given.solve:
-        return solve(given.solve)
+        return solve(given.solve, "--compile" if given.compile else "")
     repetitions = given.repetitions
     torch.set_num_threads(1)
-    workloads = [Workload(a, game, reference) for reference in (False, True) for game in GAMES for a in ALGORITHMS]
+    workloads = [Workload(a, game, workload) for workload in WORKLOADS for game in GAMES for a in ALGORITHMS]
     product_times = []
     for _ in range(repetitions + 1):  # the first is for warming up
         for workload in workloads:
             workload.run()
             product_times.append(product_time())
     for workload in workloads:
-        del workload.play_times[0], workload.update_times[0]
+        for times in (workload.play_times, *workload.update_times):
+            del times[0]
     flops_per_second = 1 / np.median(product_times)
     print(f"one large float32 product: {flops_per_second / 1e9:.0f} GFLOP/s")
-    print("workload   game algorithm   steps/s  playing/s  ms/update  limit ms  ratio")
+    print("                             ms/update                    limit         steps/s")
+    print("workload   game algorithm      plain  compiled  times     ms   ratio    playing   training   compiled")
     for workload in workloads:
         print(workload.line(flops_per_second))
 
