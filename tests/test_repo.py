@@ -230,4 +230,4 @@ def test_speed_in_the_documentation_is_what_the_benchmark_printed():
 
 def test_speed_of_environments_in_the_documentation_is_what_the_benchmark_printed():
     for line in (ROOT / "benchmark/results/env_speed.txt").read_text().splitlines()[1:]:
-        assert line.split()[3] in ENVIRONMENTS
+        assert line.split()[3] in ENVIRONMENTS and line.split()[-1] in ENVIRONMENTS
