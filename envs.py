@@ -22,6 +22,9 @@ until the next `reset()`; nothing is learned from what it returns then. Until it
 least one available action. All randomness comes from one generator made from `seed`.
 
     python -c "import envs; env = envs.make('predator_prey', num_envs=1, seed=1); env.reset(); print(env.render())"
+
+Environments of PettingZoo (parallel API) and Gymnasium come by name, see `Copies`:
+"pettingzoo:mpe2.simple_spread_v3", "gymnasium:lbforaging:Foraging-8x8-2p-2f-coop-v3".
 """
 
 import importlib
@@ -38,10 +41,25 @@ class InvalidEnv(ValueError):
 
 
 def make(name, /, num_envs, seed, **options):
-    """Build an environment by its name, one of `ENVS`, or a class of your own by `"module:Class"`.
+    """Build an environment by its name: one of `ENVS`, "module:Class" for a class of your own, "pettingzoo:MODULE" or
+    "gymnasium:MODULE:ID".
 
-    Raises InvalidEnv for an unknown name or option, or a value that cannot work. Errors of your own class pass.
+    Raises InvalidEnv for an unknown name or option, or a value that cannot work. Errors inside others' code pass.
     """
+    if name.startswith(("pettingzoo:", "gymnasium:")):
+        copies, spec = [], import_library(name, options)
+        try:
+            with errors_of(name, "its constructor", but=(InvalidEnv, TypeError)):
+                for _ in range(num_envs):
+                    copies.append(spec())
+                env = Copies(name, copies, seed)
+            return Checked(env, name, num_envs)
+        except BaseException as error:
+            for copy in copies:
+                copy.close()
+            if isinstance(error, TypeError) and "unexpected keyword" in str(error):
+                raise InvalidEnv(f"{name}: {error}") from None
+            raise
     cls = ENVS[name] if name in ENVS else import_class(name)
     try:
         _, _, *parameters = inspect.signature(cls).parameters.values()
@@ -71,7 +89,8 @@ def import_class(name):
     """The class that "module:Class" names; InvalidEnv if there is none."""
     module_name, _, attribute = name.partition(":")
     if not attribute.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
-        raise InvalidEnv(f"environment must be one of {', '.join(ENVS)}, or module:Class, got {name!r}")
+        others = "pettingzoo:MODULE, gymnasium:MODULE:ID, or module:Class"
+        raise InvalidEnv(f"environment must be one of {', '.join(ENVS)}, {others}, got {name!r}")
     try:
         with errors_of(name, "the import of its module", but=ModuleNotFoundError):
             module = importlib.import_module(module_name)
@@ -100,6 +119,165 @@ def errors_of(name, where, but=()):
     except Exception:
         print(f"error inside environment {name}, in {where}:", file=sys.stderr)
         raise
+
+
+def import_library(name, options):
+    """A function that makes one copy of the environment that the name says, with the parallel API of PettingZoo."""
+    library, module_name, *env_id = name.split(":")
+    try:
+        module = importlib.import_module(module_name)
+        if library == "gymnasium":
+            import gymnasium
+    except ModuleNotFoundError as error:
+        missing = (error.name or module_name).partition(".")[0]
+        raise InvalidEnv(
+            f"environment {name}: there is no module {error.name}; perhaps pip install {missing}"
+        ) from None
+    if library == "pettingzoo":
+        if env_id or not hasattr(module, "parallel_env"):
+            raise InvalidEnv(
+                f"environment {name}: {module_name} has no parallel_env; agents that take turns are not supported"
+            )
+        return lambda: module.parallel_env(**options)
+    if len(env_id) != 1 or env_id[0] not in gymnasium.registry:
+        raise InvalidEnv(f"environment must be gymnasium:MODULE:ID, with an ID that the module registers, got {name!r}")
+    return lambda: Parallel(gymnasium.make(env_id[0], disable_env_checker=True, **options))
+
+
+class Parallel:
+    """A Gymnasium environment whose action spaces are a Tuple, one for each agent, in PettingZoo's parallel API."""
+
+    def __init__(self, env):
+        self.env, self.unwrapped = env, env.unwrapped
+        if type(env.action_space).__name__ != "Tuple":
+            raise InvalidEnv(
+                f"{env.spec.id}: action_space must be a Tuple, one space for each agent, got {env.action_space}"
+            )
+        self.possible_agents = list(range(len(env.action_space)))
+
+    def observation_space(self, agent):
+        return self.env.observation_space[agent]
+
+    def action_space(self, agent):
+        return self.env.action_space[agent]
+
+    def reset(self, seed=None):
+        obs, _ = self.env.reset(seed=seed)
+        self.agents = self.possible_agents
+        return dict(enumerate(obs)), {}
+
+    def step(self, actions):
+        obs, reward, terminated, truncated, _ = self.env.step(list(actions.values()))
+        if np.all(terminated) or np.all(truncated):
+            self.agents = []
+        ends = [dict.fromkeys(self.possible_agents, bool(np.all(end))) for end in (terminated, truncated)]
+        return dict(enumerate(obs)), dict(enumerate(np.atleast_1d(reward))), *ends, {}
+
+    def close(self):
+        self.env.close()
+
+
+class Copies:
+    """Copies of an environment with PettingZoo's parallel API, stepped one after the other, in the protocol above.
+
+    An observation is flattened, divided by its bounds where it has some, and padded with zeros to the longest. An agent
+    that has died observes zeros, and has action 0 only. The state is the environment's own, or all observations. The
+    reward is the sum over agents (`agent_reward` [E, N] has each one's). The time limit is that of the environment; an
+    end at that step is truncation, as some report it as termination. Seeds are given at the first reset.
+    """
+
+    def __init__(self, name, copies, seed):
+        from gymnasium import spaces
+
+        self.name, self.copies, self.num_envs, self.flatten = name, copies, len(copies), spaces.flatten
+        first = copies[0]
+        self.agents = list(first.possible_agents)
+        self.spaces, self.scales = [], []  # of each agent's observation, without its mask
+        for agent in self.agents:
+            space, action_space = first.observation_space(agent), first.action_space(agent)
+            if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
+                space = space["observation"]
+            if not isinstance(action_space, spaces.Discrete):
+                raise InvalidEnv(f"environment {name}: actions must be Discrete, agent {agent} has {action_space}")
+            box = spaces.flatten_space(space)
+            bound = np.maximum(np.abs(box.low.astype(np.float64)), np.abs(box.high.astype(np.float64)))
+            self.spaces.append(space)
+            self.scales.append(np.where((bound > 0) & (bound < 1e6), bound, 1).astype(np.float32))
+        self.starts = [int(first.action_space(agent).start) for agent in self.agents]
+        self.n_choices = [int(first.action_space(agent).n) for agent in self.agents]
+        self.n_agents, self.n_actions, self.obs_dim = len(self.agents), max(self.n_choices), max(map(len, self.scales))
+        self.episode_limit = self._limit()
+        self.seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(self.num_envs)]
+        self.all_actions = np.arange(self.n_actions) < np.array(self.n_choices)[:, None]  # [N, n_actions]
+        self.obs = np.zeros((self.num_envs, self.n_agents, self.obs_dim), np.float32)
+        self.agent_reward = np.zeros((self.num_envs, self.n_agents), np.float32)
+        self.avail_actions = np.zeros((self.num_envs, self.n_agents, self.n_actions), bool)
+        self.state = None
+        self.reset()
+
+    def _limit(self):
+        """The number of steps after which an episode is cut off, as the first copy has it."""
+        copy = self.copies[0]
+        places = [
+            getattr(getattr(copy, "env", None), "spec", None),
+            copy.unwrapped,
+            getattr(copy.unwrapped, "env", None),
+        ]
+        for place in places:  # the TimeLimit of gymnasium.make comes first
+            for name in ("max_episode_steps", "_max_episode_steps", "max_cycles", "max_steps"):
+                if isinstance(getattr(place, name, None), Integral):
+                    return int(getattr(place, name))
+        raise InvalidEnv(
+            f"environment {self.name} does not say after how many steps an episode ends (max_cycles, max_steps)"
+        )
+
+    def _observe(self, e, observations, infos):
+        """Write what copy e shows into obs, avail_actions and state."""
+        copy = self.copies[e]
+        self.obs[e], self.avail_actions[e], self.avail_actions[e, :, 0] = 0, False, True
+        for i, agent in enumerate(self.agents):
+            if agent not in copy.agents:
+                continue
+            seen, mask = observations[agent], infos.get(agent, {}).get("action_mask")
+            if isinstance(seen, dict) and "action_mask" in seen:
+                seen, mask = seen["observation"], seen["action_mask"]
+            seen = self.flatten(self.spaces[i], seen)
+            self.obs[e, i, : len(seen)] = seen / self.scales[i]
+            self.avail_actions[e, i] = self.all_actions[i]
+            if mask is not None:
+                self.avail_actions[e, i, : len(mask)] &= np.asarray(mask, bool)
+        if copy.agents:
+            try:
+                state = np.asarray(copy.state(), np.float32).ravel()
+            except (AttributeError, NotImplementedError, TypeError):
+                state = self.obs[e].ravel()
+            if self.state is None:
+                self.state_dim = len(state)
+                self.state = np.zeros((self.num_envs, self.state_dim), np.float32)
+            self.state[e] = state
+
+    def reset(self):
+        for e, copy in enumerate(self.copies):
+            self._observe(e, *copy.reset(seed=self.seeds[e] if self.seeds else None))
+        self.seeds, self.t = None, 0
+        return self.obs.copy(), self.state.copy()
+
+    def step(self, actions):
+        self.t += 1
+        self.agent_reward[:] = 0
+        terminated = np.zeros(self.num_envs, bool)
+        for e, copy in enumerate(self.copies):
+            if copy.agents:
+                chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in copy.agents}
+                observations, rewards, _, _, infos = copy.step(chosen)
+                self.agent_reward[e, : len(self.agents)] = [rewards.get(agent, 0) for agent in self.agents]
+                self._observe(e, observations, infos)
+            terminated[e] = not copy.agents and self.t < self.episode_limit
+        return self.obs.copy(), self.state.copy(), self.agent_reward.sum(axis=1), terminated
+
+    def close(self):
+        for copy in self.copies:
+            copy.close()
 
 
 class Checked:
@@ -185,10 +363,18 @@ class Checked:
 def check(env):
     """Play an episode of random available actions, so that an environment of one's own fails before a run begins."""
     if isinstance(env, Checked):
-        rng = np.random.default_rng(0)
+        rng, of_agents = np.random.default_rng(0), []
         env.reset()
         while not env.ended.all() and env.t < env.episode_limit:
             env.step((rng.random(env.avail_actions.shape) * (env.avail_actions != 0)).argmax(axis=2))
+            of_agents.append(getattr(env, "agent_reward", np.zeros((1, 1))).copy())
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = np.atleast_2d(np.corrcoef(np.concatenate(of_agents), rowvar=False))  # NaN where constant
+        if (correlation < -0.5).any():
+            i, j = np.argwhere(correlation < -0.5)[0]
+            env._fail(
+                f"rewards of agents {i} and {j} are opposed (correlation {correlation[i, j]:.2f}), so there is no team"
+            )
 
 
 def close(env):

@@ -1,0 +1,201 @@
+"""Environments of PettingZoo and Gymnasium, the real packages, beside what they say when asked one by one."""
+
+import csv
+import sys
+import types
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from mpe2 import simple_spread_v3
+
+import envs
+import vdn
+
+SPREAD = "pettingzoo:mpe2.simple_spread_v3"
+FORAGING = "gymnasium:lbforaging:Foraging-8x8-2p-2f-coop-v3"
+WAREHOUSE = "gymnasium:rware:rware-tiny-2ag-v2"
+
+
+@pytest.mark.parametrize(
+    "name, options, shape, limit",
+    [
+        (SPREAD, {}, (3, 5, 18, 54), 25),
+        (SPREAD, {"N": 5, "max_cycles": 50}, (5, 5, 30, 150), 50),
+        (
+            "pettingzoo:mpe2.simple_speaker_listener_v4",
+            {},
+            (2, 5, 11, 14),
+            25,
+        ),  # observations of 3 and 11, actions 3, 5
+        ("pettingzoo:mpe2.simple_reference_v3", {}, (2, 50, 21, 42), 25),
+        (FORAGING, {}, (2, 6, 12, 24), 50),
+        (FORAGING, {"max_episode_steps": 20}, (2, 6, 12, 24), 20),
+        (WAREHOUSE, {}, (2, 5, 71, 142), 500),
+    ],
+    ids=str,
+)
+def test_what_it_is_and_that_an_episode_keeps_to_the_protocol(name, options, shape, limit):
+    env = envs.make(name, 3, 0, **options)
+    assert (env.n_agents, env.n_actions, env.obs_dim, env.state_dim) == shape and env.episode_limit == limit
+    envs.check(env)
+    assert env.t == limit and not env.ended.any()  # a limit is no end, also where it is reported as one
+    envs.close(env)
+
+
+def test_spread_is_what_each_copy_would_be_by_itself():
+    env, rng = envs.make(SPREAD, 3, seed=5), np.random.default_rng(0)
+    seeds = np.random.SeedSequence(5).generate_state(3)
+    alone = [simple_spread_v3.parallel_env() for _ in range(3)]
+    for copy, seed in zip(alone, seeds):
+        copy.reset(seed=int(seed))  # envs.make has played on from there, without another seed
+        copy.reset()
+    for _ in range(2):
+        obs, state = env.reset()
+        seen = [copy.reset()[0] for copy in alone]
+        for _ in range(25):
+            for e, copy in enumerate(alone):
+                np.testing.assert_array_equal(obs[e], np.stack([seen[e][agent] for agent in copy.agents]))
+                np.testing.assert_array_equal(state[e], copy.state().astype(np.float32))
+            actions = rng.integers(5, size=(3, 3))
+            obs, state, reward, terminated = env.step(actions)
+            played = [copy.step(dict(zip(copy.agents, a))) for copy, a in zip(alone, actions)]
+            seen = [result[0] for result in played]
+            np.testing.assert_allclose(reward, [sum(result[1].values()) for result in played], rtol=1e-5)
+            assert not terminated.any()
+
+
+def test_bounded_observations_are_divided_by_their_bounds():
+    env = envs.make(FORAGING, 2, 0)
+    copy = gymnasium.make(FORAGING.split(":")[2], disable_env_checker=True)
+    copy.reset(seed=int(np.random.SeedSequence(0).generate_state(2)[0]))
+    copy.reset()
+    high = copy.observation_space[0].high
+    np.testing.assert_allclose(env.reset()[0][0], np.stack(copy.reset()[0]) / high, rtol=1e-6)
+
+
+def test_mask_of_the_listener_and_the_speaker():
+    env = envs.make("pettingzoo:mpe2.simple_speaker_listener_v4", 2, 0)
+    obs, _ = env.reset()
+    assert env.avail_actions.sum(axis=2).tolist() == [[3, 5], [3, 5]]
+    assert not obs[:, 0, 3:].any() and obs[:, 1, 3:].any()  # padded
+
+
+class Mortal:
+    """Agent a dies after two steps, b after three; actions from 10; b may take 12 only, later 11 and 12."""
+
+    possible_agents, max_cycles, made, closed = ["a", "b"], 6, [], 0
+
+    def __init__(self, pay=1, masks="observations"):
+        self.unwrapped, self.pay, self.masks, self.resets, self.taken = self, pay, masks, [], []
+        Mortal.made.append(self)
+
+    def action_space(self, agent):
+        return spaces.Discrete(3, start=10)
+
+    def observation_space(self, agent):
+        box = spaces.Box(0, 255, (2, 2), np.uint8)
+        return spaces.Dict(observation=box, action_mask=spaces.MultiBinary(3)) if self.masks == "observations" else box
+
+    def _now(self):
+        mask = np.array([0, self.t > 0, 1], np.int8)
+        see = {a: np.full((2, 2), 51 * (1 + self.t), np.uint8) for a in self.agents}
+        if self.masks == "observations":
+            return {a: dict(observation=x, action_mask=mask if a == "b" else np.ones(3)) for a, x in see.items()}, {}
+        return see, {"b": dict(action_mask=mask)}
+
+    def reset(self, seed=None):
+        self.resets.append(seed)
+        self.t, self.agents = 0, ["a", "b"]
+        return self._now()
+
+    def step(self, actions):
+        assert [*actions] == self.agents  # the living, and a copy that has ended is not stepped
+        self.taken.append(actions)
+        self.t += 1
+        reward = dict.fromkeys(self.agents, self.pay)
+        self.agents = ["a", "b"][(self.t >= 2) + (self.t >= 3) :]
+        observations, infos = self._now()
+        return observations, reward, {}, {}, infos
+
+    def close(self):
+        Mortal.closed += 1
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mortal", types.SimpleNamespace(parallel_env=Mortal))
+    monkeypatch.setattr(Mortal, "made", [])
+    monkeypatch.setattr(Mortal, "closed", 0)
+    return "pettingzoo:mortal"
+
+
+@pytest.mark.parametrize("masks", ["observations", "infos"])
+def test_agents_that_die_masks_images_and_shifted_actions(mortal, masks):
+    env = envs.make(mortal, 2, 0, masks=masks)
+    assert (env.n_agents, env.n_actions, env.obs_dim, env.state_dim, env.episode_limit) == (2, 3, 4, 8, 6)
+    obs, _ = env.reset()
+    np.testing.assert_allclose(obs, 0.2)  # an image of 51, of 255 at most
+    assert env.avail_actions[0].tolist() == [[True, True, True], [False, False, True]]
+    obs, _, reward, terminated = env.step(np.array([[0, 2], [1, 2]]))
+    assert Mortal.made[0].taken == [{"a": 10, "b": 12}] and Mortal.made[1].taken == [{"a": 11, "b": 12}]
+    assert (
+        reward.tolist() == [2, 2] and not terminated.any() and env.avail_actions[0, 1].tolist() == [False, True, True]
+    )
+    obs, _, reward, terminated = env.step(np.array([[0, 2], [1, 1]]))
+    assert reward.tolist() == [2, 2] and not terminated.any()
+    assert not obs[:, 0].any() and obs[:, 1].all()  # a is dead: it sees nothing, and has action 0 only
+    assert env.avail_actions[:, 0].tolist() == [[True, False, False]] * 2
+    obs, _, reward, terminated = env.step(np.array([[0, 2], [0, 1]]))
+    assert reward.tolist() == [1, 1] and terminated.all() and not obs.any()
+    env.step(np.zeros((2, 2), int))
+    assert len(Mortal.made[0].taken) == 3  # not stepped after its end
+    seeds = [copy.resets for copy in Mortal.made]
+    assert all(isinstance(first, int) and not any(later) for first, *later in seeds) and seeds[0][0] != seeds[1][0]
+    envs.close(env)
+    assert Mortal.closed == 2
+
+
+def test_copies_are_closed_where_one_of_them_is_refused(mortal, monkeypatch):
+    monkeypatch.setattr(Mortal, "max_cycles", None)
+    with pytest.raises(envs.InvalidEnv, match="does not say after how many steps an episode ends"):
+        envs.make(mortal, 3, 0)
+    assert Mortal.closed == 3
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("pettingzoo:mpe2.simple_adversary_v3", {}, "rewards of agents 0 and 1 are opposed"),
+        ("pettingzoo:mpe2.simple_tag_v3", {}, "rewards of agents 0 and 3 are opposed"),
+        (SPREAD, {"continuous_actions": True}, "actions must be Discrete, agent agent_0 has Box"),
+        (SPREAD, {"nonsense": 1}, "unexpected keyword argument 'nonsense'"),
+        ("pettingzoo:pettingzoo.classic.rps_v2", {}, "rewards of agents 0 and 1 are opposed"),
+        ("pettingzoo:pettingzoo.classic.connect_four_v3", {}, "has no parallel_env; agents that take turns are not"),
+        ("pettingzoo:no_such_package.env_v1", {}, "there is no module no_such_package; perhaps pip install no_such"),
+        ("gymnasium:no_such_package:Env-v1", {}, "there is no module no_such_package; perhaps pip install no_such"),
+        ("gymnasium:lbforaging", {}, "must be gymnasium:MODULE:ID"),
+        ("gymnasium:lbforaging:Foraging-v9", {}, "with an ID that the module registers"),
+        ("gymnasium:gymnasium:CartPole-v1", {}, "action_space must be a Tuple"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(name, options, message):
+    with pytest.raises(envs.InvalidEnv, match=message) as error:
+        envs.check(envs.make(name, 32, 0, **options))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [SPREAD, FORAGING], ids=["pettingzoo", "gymnasium"])
+def test_same_seed_same_log(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    logs = []
+    for _ in range(2):
+        argv = f"--env {name} --num-envs 4 --total-timesteps 400 --eval-interval 200 --wandb-mode disabled"
+        monkeypatch.setattr(sys, "argv", [vdn.__file__, *argv.split()])
+        vdn.main(vdn.parse())
+        newest = max(Path("runs").iterdir(), key=lambda path: path.name.split("__")[-1])
+        rows = [*csv.DictReader(open(newest / "metrics.csv"))]
+        logs.append([{k: v for k, v in row.items() if k not in ("charts/seconds", "charts/SPS")} for row in rows])
+    assert len(logs[0]) == 2 and logs[0] == logs[1]
