@@ -52,8 +52,8 @@ import envs
 @dataclass
 class Args:
     env: str = "predator_prey"
-    """matrix_game, two_step_game, gaussian_squeeze, predator_prey; pettingzoo:MODULE; gymnasium:MODULE:ID; module:Class,
-    for one of your own"""
+    """matrix_game, two_step_game, gaussian_squeeze, predator_prey, pettingzoo:MODULE, gymnasium:MODULE:ID, or
+    module:Class for an environment of your own"""
     env_args: dict[str, int | float | bool | str] = field(default_factory=dict)
     """options of the environment as pairs KEY VALUE, e.g. penalty 1.5 view 2; docs/environments.md lists them"""
     seed: int = 1
