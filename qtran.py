@@ -81,7 +81,7 @@ class Args:
     cuda: bool = False
     """train on the GPU"""
     compile: bool = False
-    """compile the update into one graph, 1.5 to 4 times as fast: takes a C++ compiler, and up to 30 s when it is new"""
+    """compile the update into one graph, 1.2 to 3 times as fast: takes a C++ compiler, and up to 30 s when it is new"""
     exp_name: str = Path(__file__).stem
     """name of the experiment"""
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
