@@ -47,11 +47,11 @@ def make(name, /, num_envs, seed, **options):
     Raises InvalidEnv for an unknown name or option, or a value that cannot work. Errors inside others' code pass.
     """
     if name.startswith(("pettingzoo:", "gymnasium:")):
-        copies, spec = [], import_library(name, options)
+        copies, make_copy = [], import_library(name, options)
         try:
             with errors_of(name, "its constructor", but=(InvalidEnv, TypeError)):
                 for _ in range(num_envs):
-                    copies.append(spec())
+                    copies.append(make_copy())
                 env = Copies(name, copies, seed)
             return Checked(env, name, num_envs)
         except BaseException as error:
@@ -125,7 +125,8 @@ def import_library(name, options):
     """A function that makes one copy of the environment that the name says, with the parallel API of PettingZoo."""
     library, module_name, *env_id = name.split(":")
     try:
-        module = importlib.import_module(module_name)
+        with errors_of(name, "the import of its module", but=ModuleNotFoundError):
+            module = importlib.import_module(module_name)
         if library == "gymnasium":
             import gymnasium
     except ModuleNotFoundError as error:
@@ -170,8 +171,7 @@ class Parallel:
         obs, reward, terminated, truncated, _ = self.env.step(list(actions.values()))
         if np.all(terminated) or np.all(truncated):
             self.agents = []
-        ends = [dict.fromkeys(self.possible_agents, bool(np.all(end))) for end in (terminated, truncated)]
-        return dict(enumerate(obs)), dict(enumerate(np.atleast_1d(reward))), *ends, {}
+        return dict(enumerate(obs)), dict(enumerate(np.atleast_1d(reward))), terminated, truncated, {}
 
     def close(self):
         self.env.close()
@@ -204,11 +204,11 @@ class Copies:
             self.spaces.append(space)
             self.scales.append(np.where((bound > 0) & (bound < 1e6), bound, 1).astype(np.float32))
         self.starts = [int(first.action_space(agent).start) for agent in self.agents]
-        self.n_choices = [int(first.action_space(agent).n) for agent in self.agents]
-        self.n_agents, self.n_actions, self.obs_dim = len(self.agents), max(self.n_choices), max(map(len, self.scales))
+        n_choices = [int(first.action_space(agent).n) for agent in self.agents]
+        self.n_agents, self.n_actions, self.obs_dim = len(self.agents), max(n_choices), max(map(len, self.scales))
         self.episode_limit = self._limit()
         self.seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(self.num_envs)]
-        self.all_actions = np.arange(self.n_actions) < np.array(self.n_choices)[:, None]  # [N, n_actions]
+        self.all_actions = np.arange(self.n_actions) < np.array(n_choices)[:, None]  # [N, n_actions]
         self.obs = np.zeros((self.num_envs, self.n_agents, self.obs_dim), np.float32)
         self.agent_reward = np.zeros((self.num_envs, self.n_agents), np.float32)
         self.avail_actions = np.zeros((self.num_envs, self.n_agents, self.n_actions), bool)
@@ -270,7 +270,7 @@ class Copies:
             if copy.agents:
                 chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in copy.agents}
                 observations, rewards, _, _, infos = copy.step(chosen)
-                self.agent_reward[e, : len(self.agents)] = [rewards.get(agent, 0) for agent in self.agents]
+                self.agent_reward[e] = [rewards.get(agent, 0) for agent in self.agents]
                 self._observe(e, observations, infos)
             terminated[e] = not copy.agents and self.t < self.episode_limit
         return self.obs.copy(), self.state.copy(), self.agent_reward.sum(axis=1), terminated
@@ -361,17 +361,20 @@ class Checked:
 
 
 def check(env):
-    """Play an episode of random available actions, so that an environment of one's own fails before a run begins."""
+    """Play an episode of random available actions, so that an environment of one's own fails before a run begins.
+
+    InvalidEnv, too, if in that episode the rewards of two agents of a library's environment are opposed.
+    """
     if isinstance(env, Checked):
-        rng, of_agents = np.random.default_rng(0), []
+        rng, agent_rewards = np.random.default_rng(0), []
         env.reset()
         while not env.ended.all() and env.t < env.episode_limit:
             env.step((rng.random(env.avail_actions.shape) * (env.avail_actions != 0)).argmax(axis=2))
-            of_agents.append(getattr(env, "agent_reward", np.zeros((1, 1))).copy())
+            if isinstance(env.env, Copies):
+                agent_rewards.append(env.agent_reward.copy())
         with np.errstate(invalid="ignore", divide="ignore"):
-            correlation = np.atleast_2d(np.corrcoef(np.concatenate(of_agents), rowvar=False))  # NaN where constant
-        if (correlation < -0.5).any():
-            i, j = np.argwhere(correlation < -0.5)[0]
+            correlation = np.corrcoef(np.concatenate(agent_rewards), rowvar=False) if agent_rewards else np.zeros(0)
+        for i, j in np.argwhere(np.atleast_2d(correlation) < -0.5)[:1]:  # NaN where a reward is constant
             env._fail(
                 f"rewards of agents {i} and {j} are opposed (correlation {correlation[i, j]:.2f}), so there is no team"
             )

@@ -63,7 +63,8 @@ class Args:
     cuda: bool = False
     """train on the GPU"""
     compile: bool = False
-    """compile the update into one graph, 1.2 to 3 times as fast: takes a C++ compiler, and up to 30 s when it is new"""
+    """compile the update into one graph, 1.2 to 3 times as fast, but slower with --recurrent: takes a C++ compiler, and
+    up to 30 s when the graph is new"""
     exp_name: str = Path(__file__).stem
     """name of the experiment"""
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
@@ -211,7 +212,7 @@ def epsilon_greedy(q_i, avail_actions, epsilon, rng):
 
 @torch.no_grad()
 def rollout(env, agent, epsilon, rng, device):
-    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays with T as long as the longest."""
+    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays, T steps long as the longest one."""
     obs, state = env.reset()
     agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
     one_hot = np.eye(env.n_actions, dtype=obs.dtype)
@@ -303,11 +304,12 @@ def make_update(networks, target_networks, args):
 
 
 def make_compiled_update(networks, target_networks, args):
-    """The same as one graph. torch.compile fails silently on backward() and step(), so both are written out here."""
+    """The same as one graph. torch.compile fails silently on backward() and step(), so both are written out here, and
+    on the gradient of gather() or x[index], so compute_loss has one-hot actions instead (docs/speed.md)."""
     weights = {name: weight.detach() for name, weight in networks.named_parameters()}  # the same memory
     mean, square = ({name: torch.zeros_like(weight) for name, weight in weights.items()} for _ in range(2))
     n = torch.zeros((), device="cuda" if args.cuda else "cpu")  # updates made; of type float64 it would stay 0
-    networks.forward = lambda batch: compute_loss(networks, target_networks, batch, args)
+    networks.forward = lambda batch: compute_loss(networks, target_networks, batch, args)  # for functional_call
     gradient = torch.func.grad_and_value(
         lambda weights, batch: torch.func.functional_call(networks, weights, (batch,)), has_aux=True
     )
@@ -361,7 +363,7 @@ def train(args, env, eval_env, rng, eval_rng):
     if args.num_envs * limit > args.buffer_size:
         exit_with_error(f"--buffer-size must hold {args.num_envs} episodes of {limit} steps, got {args.buffer_size}")
     n_rows = args.buffer_size // limit * (limit + 1)
-    n_rows = min(n_rows, 2 * (args.total_timesteps + args.num_envs * limit))  # more cannot be played
+    n_rows = min(n_rows, 2 * (args.total_timesteps + args.num_envs * limit))  # T + 1 <= 2 T: more cannot be played
     try:
         replay_buffer = ReplayBuffer(env, n_rows)
         gib = (replay_buffer.rows.nbytes + 2 * replay_buffer.start.nbytes) / 2**30

@@ -406,6 +406,15 @@ def test_environment_that_is_refused_is_closed(monkeypatch):
     assert Wrong.closed == before + 1
 
 
+class OneStep(envs.MatrixGame):
+    pass
+
+
+def test_checking_a_game_of_one_step_says_nothing(recwarn):
+    envs.check(envs.make(f"{__name__}:OneStep", 1, 0))
+    assert not recwarn.list
+
+
 def test_what_an_ended_copy_returns_does_not_matter(monkeypatch):
     def step(self, actions):
         obs, state, reward, _ = Wrong.step(self, actions)

@@ -220,6 +220,27 @@ def test_published_table_is_what_the_committed_model_gives(capsys):
     assert f"```\n{printed}```" in (ROOT / "docs/qtran.md").read_text()
 
 
+def test_returns_of_the_authors_code_come_from_the_raw_curves():
+    folder = ROOT / "benchmark/results/authors_code"
+    rows = [row.strip("| ").split(" | ") for row in (folder / "README.md").read_text().splitlines() if ".csv)" in row]
+    assert {re.search(r"\((\S+csv)\)", " ".join(row))[1] for row in rows} == {
+        str(path.relative_to(folder)) for path in folder.glob("**/*.csv")
+    }
+    for row in rows:
+        path = folder / re.search(r"\((\S+csv)\)", " ".join(row))[1]
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        curve = {int(line["step"]): float(line["eval_return"]) for line in csv.DictReader(lines)}
+        steps = [*curve]
+        first = next((f"{step:,}" for step in steps if curve[step] > 5), "-")
+        if path.parent == folder:
+            last_ten = sum(curve[step] for step in steps[-10:]) / 10
+            assert row[1:] == [first, f"{curve[1_000_000]:.1f}", f"{last_ten:.1f}"]
+        else:
+            around = [(380_000, 400_000, 420_000), (560_000, 580_000, 600_000), steps[-3:]]
+            means = [f"{sum(curve[step] for step in three) / 3:.1f}" for three in around]
+            assert row[2:] == [*means, f"{steps[-1]:,}", first]
+
+
 def test_speed_in_the_documentation_is_what_the_benchmark_printed():
     page = (ROOT / "docs/speed.md").read_text()
     assert "```\n" + (ROOT / "benchmark/results/speed.txt").read_text() + "```" in page

@@ -672,9 +672,13 @@ class Uneven(envs.MatrixGame):
 
     episode_limit = 4
 
+    def __init__(self, num_envs, seed):
+        super().__init__(num_envs, seed)
+        self.rng = np.random.default_rng(seed)
+
     def step(self, actions):
         obs, state, reward, _ = super().step(actions)
-        return obs, state, reward, np.random.default_rng().random(self.num_envs) < 0.5
+        return obs, state, reward, self.rng.random(self.num_envs) < 0.5
 
 
 class Changing(envs.MatrixGame):

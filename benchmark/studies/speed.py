@@ -108,16 +108,16 @@ class Workload:
     def line(self, flops_per_second):
         steps = self.env.num_envs * self.env.episode_limit
         play, updates = np.array(self.play_times), np.array(self.update_times)  # [n], [1 or 2, n]
-        training = [
-            f"{x:9,.0f}" for x in np.median(steps / (play + updates * (steps // self.args.train_frequency)), axis=1)
-        ]
-        update = [*np.median(updates, axis=1)]
+        training = np.median(steps / (play + updates * (steps // self.args.train_frequency)), axis=1)
+        update = np.median(updates, axis=1)
         limit = flops(self.algorithm, self.args, self.env) / flops_per_second
-        compiled = f"{1e3 * update[1]:8.2f}  {update[0] / update[1]:5.2f}" if len(update) > 1 else f"{'-':>8}  {'-':>5}"
+        ms, times, rate = "-", "-", "-"
+        if len(update) > 1:
+            ms, times, rate = f"{1e3 * update[1]:.2f}", f"{update[0] / update[1]:.2f}", f"{training[1]:,.0f}"
         return (
-            f"{self.workload:9}  {self.game}  {self.algorithm:10}  {1e3 * update[0]:8.2f}  {compiled}  "
+            f"{self.workload:9}  {self.game}  {self.algorithm:10}  {1e3 * update[0]:8.2f}  {ms:>8}  {times:>5}  "
             f"{1e3 * limit:8.2f}  {update[-1] / limit:5.1f}  {np.median(steps / play):9,.0f}  "
-            f"{training[0]}  {training[1] if len(update) > 1 else f'{chr(45):>9}'}"
+            f"{training[0]:9,.0f}  {rate:>9}"
         )
 
 
