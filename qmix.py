@@ -80,7 +80,9 @@ class Args:
     num_envs: int = 20
     """copies of the environment that play in parallel"""
     eval_interval: int = 20_000
-    """steps between greedy evaluations of 32 episodes; each is a line of metrics.csv"""
+    """steps between greedy evaluations; each is a line of metrics.csv"""
+    eval_episodes: int = 32
+    """episodes per evaluation"""
     start_e: float = 1.0
     """epsilon at the start"""
     end_e: float = 0.1
@@ -104,6 +106,14 @@ class Args:
     """learning rate of Adam"""
     gamma: float = 0.9
     """discount factor"""
+    double_q: bool = False
+    """the online networks choose the best actions in the target (van Hasselt et al. 2016), not the target networks"""
+    limit_ends: bool = False
+    """the time limit ends the game: nothing is bootstrapped from the last observation, of which nothing is learned"""
+    scale_rewards: bool = False
+    """learn from rewards divided by the standard deviation of all rewards so far"""
+    center_rewards: bool = False
+    """learn from rewards less their recent mean, as long as no episode ends before its limit"""
     max_grad_norm: float = 10.0
     """maximum norm for gradient clipping"""
     target_network_frequency: int = 400
@@ -167,7 +177,7 @@ class Mixer(nn.Module):
 
     def forward(self, values, state):
         """values [T, B, n_agents], Q_i at one action each, state [T, B, state_dim] -> q_tot [T, B]."""
-        state = state.float()
+        state = state.float().clamp(-1, 1)  # far away, W1(s) Q would grow with s, and Q_tot bootstraps from itself
         w1 = self.hyper_w1(state).abs().unflatten(-1, (values.shape[-1], -1))  # [T, B, n_agents, embed_dim]
         hidden = F.elu((values[..., None] * w1).sum(-2) + self.hyper_b1(state))  # [T, B, embed_dim]
         return (self.hyper_w2(state).abs() * hidden).sum(-1) + self.hyper_b2(state).squeeze(-1)
@@ -181,7 +191,9 @@ def compute_loss(networks, target_networks, batch, args):
     with torch.no_grad():
         first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i = target_networks["agent"](batch.inputs[first:])[0][1 - first :]  # [T, B, n_agents, n_actions]
-        target_max = target_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).amax(-1)  # [T, B, n_agents]
+        choice = networks["agent"](batch.inputs[first:])[0][1 - first :] if args.double_q else target_q_i
+        greedy = choice.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
+        target_max = (target_q_i * F.one_hot(greedy, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
         bootstrap = target_networks["mixer"](target_max, batch.state[1:]).masked_fill(batch.terminated, 0)  # [T, B]
         td_target = batch.reward + args.gamma * bootstrap  # [T, B] (2)
     mask = batch.mask / batch.mask.sum()  # [T, B]: sum(x * mask) is the mean of x over all steps but the padding
@@ -285,6 +297,35 @@ class ReplayBuffer:
         return batch._replace(avail_actions=batch.avail_actions.bool())
 
 
+class RewardScale:
+    """What is learned from in place of the rewards, see --scale-rewards and --center-rewards.
+
+    A constant taken from every reward changes no ranking of policies where all episodes are equally long (Naik et al.
+    2024, "Reward Centering"), and large values that hardly differ are hard to learn. Where a game may end sooner,
+    nothing is taken, as it could then pay to end it, or not to.
+    """
+
+    def __init__(self, args, episode_limit):
+        self.args, self.episode_limit = args, episode_limit
+        self.sums, self.recent_mean, self.n_rounds, self.ends_early = np.zeros(3), 0.0, 0, False
+
+    def add(self, episodes):
+        """episodes: a Batch of numpy arrays as `rollout` returns it."""
+        reward = episodes.reward[episodes.mask].astype(np.float64)
+        self.sums += [reward.size, reward.sum(), (reward**2).sum()]
+        self.n_rounds += 1
+        self.recent_mean += max(0.01, 1 / self.n_rounds) * (reward.mean() - self.recent_mean)
+        self.ends_early = self.ends_early or (episodes.mask.sum(axis=0) < self.episode_limit).any()
+
+    def __call__(self, batch):
+        """A Batch of tensors with other rewards."""
+        n, total, total_square = self.sums
+        std = max(total_square / n - (total / n) ** 2, 0) ** 0.5
+        center = self.recent_mean if self.args.center_rewards and not self.ends_early else 0.0
+        scale = std if self.args.scale_rewards and std > 1e-4 * abs(total / n) else 1.0  # all alike: std is rounding
+        return batch._replace(reward=(batch.reward - center) / scale)
+
+
 # --- Training -------------------------------------------------------------------------------------------------------
 
 
@@ -342,7 +383,7 @@ def main(args):
         try:
             env = envs.make(args.env, args.num_envs, env_seed, **args.env_args)
             stack.callback(envs.close, env)
-            eval_env = envs.make(args.env, 32, eval_seed, **args.env_args)
+            eval_env = envs.make(args.env, args.eval_episodes, eval_seed, **args.env_args)
             stack.callback(envs.close, eval_env)
             envs.check(eval_env)
         except envs.InvalidEnv as error:
@@ -374,6 +415,7 @@ def train(args, env, eval_env, rng, eval_rng):
     networks = make_networks(env, args).to(device)
     target_networks = copy.deepcopy(networks).requires_grad_(False)
     update = (make_compiled_update if args.compile else make_update)(networks, target_networks, args)
+    reward_scale = RewardScale(args, limit)
     folder, wandb_run = open_run(args)
     print(f"{args.exp_name} on {args.env}, replay of up to {gib:.1f} GiB, logs in {folder}", flush=True)
     global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
@@ -384,12 +426,14 @@ def train(args, env, eval_env, rng, eval_rng):
             duration = args.exploration_fraction * args.total_timesteps
             epsilon = float(np.interp(global_step, [0, duration], [args.start_e, args.end_e]))
             episodes = rollout(env, networks["agent"], epsilon, rng, device)
+            episodes.terminated[limit - 1 :] |= args.limit_ends
             replay_buffer.add(episodes)
+            reward_scale.add(episodes)
             returns.extend(episodes.reward.sum(axis=0))
             global_step += int(episodes.mask.sum())
 
             for _ in range(global_step // args.train_frequency - n_updates):
-                metrics = update(replay_buffer.sample(args.batch_size, window, rng, device))
+                metrics = update(reward_scale(replay_buffer.sample(args.batch_size, window, rng, device)))
                 sums, n_summed = sums + torch.stack([*metrics.values()]).double(), n_summed + 1
                 n_updates += 1
                 if n_updates % args.target_network_frequency == 0:
@@ -498,7 +542,7 @@ def save(folder, networks, args, global_step):
         exit_with_error(f"{folder / 'model.pt'} cannot be written: {error.strerror}", code=1)
 
 
-# Defaults for games so unlike predator-prey that those of Args do not serve them.
+# Defaults for games so unlike predator-prey that those of Args do not serve them, and for all that are not our own.
 ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
 ONE_STEP |= dict(hidden_dim=64, buffer_size=500_000)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
@@ -509,6 +553,8 @@ DEFAULTS = {
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
     "gaussian_squeeze": ONE_STEP,
 }
+OTHERS = dict(num_envs=8, end_e=0.05, exploration_fraction=0.3, gamma=0.99)
+OTHERS |= dict(double_q=True, limit_ends=True, scale_rewards=True, center_rewards=True)
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100)
 
@@ -520,6 +566,7 @@ def parse():
     first.add_argument("--recurrent", action=argparse.BooleanOptionalAction)
     known, _ = first.parse_known_args()
     defaults = DEFAULTS.get(known.env, RECURRENT if known.recurrent else {})
+    defaults = OTHERS | defaults if ":" in known.env else defaults
     if os.environ.get("WANDB_MODE") in ("offline", "online", "disabled"):
         defaults = defaults | dict(wandb_mode=os.environ["WANDB_MODE"])
     args = tyro.cli(Args, default=Args(env=known.env, **defaults), description=__doc__.split("\n\n")[0])
@@ -529,7 +576,7 @@ def parse():
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma", "tau"], (0, 1))
     limits |= {name: (1, 2**13) for name in limits if name.endswith("_dim")}
     limits |= dict(seed=(0, 2**32 - 1), num_envs=(1, 2**16), batch_size=(1, 2**16), buffer_size=(1, 10**9))
-    limits |= dict(total_timesteps=(1, 10**12))
+    limits |= dict(total_timesteps=(1, 10**12), eval_episodes=(1, 2**16))
     for name, (low, high) in limits.items():
         value, allowed = getattr(args, name), f"[{low}, {high}]" if high < np.inf else f"[{low}, inf)"
         if not low <= value <= high or value == np.inf:

@@ -92,19 +92,21 @@ def values_of_joint_actions(networks, batch):
 
 
 @both_agents
+@pytest.mark.parametrize("double_q", [False, True])
 @pytest.mark.parametrize("algo, options", [("vdn", {}), ("qmix", {}), *FORMS_OF_QTRAN])
-def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, recurrent):
+def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, double_q, recurrent):
     """Maxima and minima over joint actions, where the scripts take them agent by agent; recurrent targets see all."""
-    given, batch = make(algo, recurrent=recurrent, **options), random_batch()
+    given, batch = make(algo, recurrent=recurrent, double_q=double_q, **options), random_batch()
     loss, metrics = given.compute_loss(batch)
 
     available = batch.avail_actions.expand(64, -1, -1, -1, -1)
     available = available.gather(-1, JOINT_ACTIONS[:, None, None, :, None].expand(-1, 6, 3, -1, -1)).all(-1).all(-1)
     next_prime, next_team, next_v = (x[..., 1:, :] for x in values_of_joint_actions(given.target_networks, batch))
-    ubar = next_prime.masked_fill(~available[:, 1:], -torch.inf).argmax(0, keepdim=True)
+    chooser = values_of_joint_actions(given.networks, batch)[0][:, 1:] if double_q else next_prime
+    ubar = chooser.masked_fill(~available[:, 1:], -torch.inf).argmax(0, keepdim=True)
     if options.get("td_target") == "factored":
         next_value = next_prime.gather(0, ubar)[0] + next_v
-    elif options:
+    elif options or double_q:
         next_value = next_team.gather(0, ubar)[0]
     else:
         next_value = next_team.masked_fill(~available[:, 1:], -torch.inf).amax(0)
@@ -135,8 +137,9 @@ def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, recur
 
 
 @both_agents
-def test_iql_loss_is_the_mean_of_what_vdn_has_for_each_agent_alone(recurrent):
-    given, batch = make("iql", recurrent=recurrent), random_batch()
+@pytest.mark.parametrize("double_q", [False, True])
+def test_iql_loss_is_the_mean_of_what_vdn_has_for_each_agent_alone(double_q, recurrent):
+    given, batch = make("iql", recurrent=recurrent, double_q=double_q), random_batch()
     loss, metrics = given.compute_loss(batch)
     alone = []
     for i in range(3):
@@ -283,6 +286,15 @@ def test_qmix_state_enters_by_all_four_hypernetworks():
         for k, layer in enumerate(layers):
             layer.weight.data = weights[k] if k == kept else torch.zeros_like(weights[k])
         assert (mixer(q_i, one) != mixer(q_i, other)).any() == (kept is not None)
+
+
+def test_qmix_weights_do_not_grow_with_a_state_outside_the_unit_cube():
+    torch.manual_seed(0)
+    mixer, q_i, state = qmix.Mixer(7, 2, 8), torch.randn(5, 4, 2), 3 * torch.randn(5, 4, 7)
+    torch.testing.assert_close(mixer(q_i, state), mixer(q_i, state.clamp(-1, 1)), rtol=0, atol=0)
+    torch.testing.assert_close(mixer(q_i, 100 * state), mixer(q_i, state.sign()))
+    for name in ("matrix_game", "two_step_game", "gaussian_squeeze", "predator_prey"):  # ours lie within it
+        assert np.abs(envs.make(name, 9, seed=0).reset()[1].astype(float)).max() <= 1
 
 
 # --- QTRAN ----------------------------------------------------------------------------------------------------------

@@ -169,8 +169,8 @@ def test_environment_of_ones_own(run):
     argv = ["--env", "test_algorithms:Ragged", "--env-args", "pay", 2, "--total-timesteps", 200]
     rows = run(vdn, *argv, "--eval-interval", 100)
     assert np.isfinite([list(row.values()) for row in rows]).all()
-    # 20 copies and 32 in evaluation: 1, 2 and 3 steps, and all others reach the limit of 4; a reward of 2 for each step
-    assert [row["global_step"] for row in rows] == [2 * (1 + 2 + 3 + 17 * 4), 3 * (1 + 2 + 3 + 17 * 4)]
+    # 8 copies and 32 in evaluation: 1, 2 and 3 steps, and all others reach the limit of 4; a reward of 2 for each step
+    assert [row["global_step"] for row in rows] == [4 * (1 + 2 + 3 + 5 * 4), 8 * (1 + 2 + 3 + 5 * 4)]
     assert rows[-1]["eval/return_mean"] == pytest.approx(2 * (1 + 2 + 3 + 29 * 4) / 32)
     assert newest_run().name.startswith("test_algorithms.Ragged-pay=2__vdn__1__")
 
@@ -213,6 +213,13 @@ def test_defaults_depend_on_the_environment_and_the_agents_and_give_way(parse):
     game = parse("--env two_step_game --gamma 0.5 --recurrent")
     assert (game.gamma, game.total_timesteps, game.window, game.start_e, game.end_e) == (0.5, 20_000, 2, 1, 1)
     assert parse("--env matrix_game").eval_interval == 20_000
+    for script in (iql, vdn, qmix, qtran):
+        for env in ("pettingzoo:a.b", "gymnasium:a:b", "my_module:MyEnv"):
+            args = parse(f"--env {env} --num-envs 3", script)
+            assert (args.num_envs, args.gamma, args.window, args.scale_rewards) == (3, 0.99, 1, True)
+            assert args.center_rewards and args.limit_ends and args.double_q
+    args = parse("--env my_module:MyEnv --recurrent --no-scale-rewards")
+    assert (args.window, args.gamma, args.scale_rewards) == (100, 0.99, False)
 
 
 def test_values_of_env_args_are_numbers_truths_or_words(parse):
@@ -409,6 +416,45 @@ def test_every_line_of_the_log_is_complete_however_rare_the_updates(run):
     rows = run(vdn, "--env", "matrix_game", *TINY, "--eval-interval", 100, "--train-frequency", 700)
     assert [row["global_step"] for row in rows] == list(range(700, 2001, 100))
     assert np.isfinite([list(row.values()) for row in rows]).all()
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("center", [False, True])
+def test_rewards_are_scaled_and_centered_by_what_was_played_so_far(run, recorded, scale, center):
+    argv = "--num-envs 2 --total-timesteps 1000 --eval-interval 1000 --train-frequency 100 --batch-size 64".split()
+    run(vdn, *argv, *["--scale-rewards"] * scale, *["--center-rewards"] * center)
+    recent_mean, played = 0, []
+    for n_rounds, rollout in enumerate(recorded.train, start=1):
+        reward = rollout.episodes.reward.ravel().astype(float)
+        played.extend(reward)
+        recent_mean += max(1 / 100, 1 / n_rounds) * (reward.mean() - recent_mean)
+        possible = (np.unique(played) - (recent_mean if center else 0)) / (np.std(played) if scale else 1)
+        for update in recorded.updates[2 * n_rounds - 2 : 2 * n_rounds]:
+            learned = update.batch.reward.numpy().ravel()
+            assert np.abs(learned[:, None] - possible).min(axis=1).max() < 1e-5
+            assert len(np.unique(learned)) > 1
+
+
+def test_rewards_that_are_all_alike_are_not_scaled_and_none_is_centered_once_a_game_has_ended(run, recorded):
+    argv = ["--env", "test_algorithms:Ragged", "--env-args", "pay", -0.3, "--total-timesteps", 200]
+    run(vdn, *argv, "--eval-interval", 200, "--scale-rewards", "--center-rewards")
+    for update in recorded.updates:
+        assert update.batch.reward[update.batch.mask].numpy() == pytest.approx(-0.3)
+
+
+@pytest.mark.parametrize("limit_ends", [False, True])
+def test_limit_ends_the_game_if_asked_to(run, recorded, limit_ends):
+    argv = "--num-envs 2 --total-timesteps 600 --eval-interval 600 --train-frequency 20".split()
+    run(vdn, *argv, "--window", 100, "--batch-size", 2, *["--limit-ends"] * limit_ends)
+    for update in recorded.updates:
+        assert not update.batch.terminated[:99].any() and (update.batch.terminated[99] == limit_ends).all()
+
+
+def test_evaluation_has_as_many_episodes_as_asked_for(run, monkeypatch):
+    made, make = [], envs.make
+    monkeypatch.setattr(envs, "make", lambda *args, **options: made.append(make(*args, **options)) or made[-1])
+    run(vdn, *TINY, "--eval-episodes", 5)
+    assert [env.num_envs for env in made] == [10, 5]
 
 
 @pytest.mark.parametrize("window, length", [(1, 1), (2, 2), (50, 2)])
