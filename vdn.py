@@ -171,8 +171,8 @@ def compute_loss(networks, target_networks, batch, args):
     with torch.no_grad():
         first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i = target_networks["agent"](batch.inputs[first:])[0][1 - first :]  # [T, B, n_agents, n_actions]
-        choice = networks["agent"](batch.inputs[first:])[0][1 - first :] if args.double_q else target_q_i
-        greedy = choice.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
+        chooser_q_i = networks["agent"](batch.inputs[first:])[0][1 - first :] if args.double_q else target_q_i
+        greedy = chooser_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
         target_max = (target_q_i * F.one_hot(greedy, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
         bootstrap = target_max.sum(-1).masked_fill(batch.terminated, 0)  # [T, B]
         td_target = batch.reward + args.gamma * bootstrap  # [T, B] (2)
@@ -532,10 +532,11 @@ DEFAULTS = {
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
     "gaussian_squeeze": ONE_STEP,
 }
-OTHERS = dict(num_envs=8, end_e=0.05, exploration_fraction=0.3, gamma=0.99)
+OTHERS = dict(num_envs=8, end_e=0.05, exploration_fraction=0.05, gamma=0.99, buffer_size=200_000)
+OTHERS |= dict(train_frequency=8, target_network_frequency=800)
 OTHERS |= dict(double_q=True, limit_ends=True, scale_rewards=True, center_rewards=True)
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
-RECURRENT = dict(window=100, batch_size=32, train_frequency=100)
+RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_frequency=400)
 
 
 def parse():
