@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections import defaultdict
+from itertools import product
 
 import matplotlib
 import numpy as np
@@ -28,18 +29,31 @@ def iqm(values):
 
 
 def interval(values, resamples=5000):
-    """95 % percentile bootstrap interval of the IQM over the last axis, the seeds: (low, high)."""
+    """95 % percentile bootstrap interval of the IQM over the last axis, the seeds: (low, high).
+
+    With five seeds at most, over all draws that there are; else over `resamples` random ones.
+    """
     n = values.shape[-1]
-    resampled = np.random.default_rng(0).integers(n, size=(resamples, n))
-    return np.percentile(iqm(values[..., resampled]), [2.5, 97.5], axis=-1)
+    if n <= 5:
+        resampled = np.array([*product(range(n), repeat=n)])  # [n^n, n]
+    else:
+        resampled = np.random.default_rng(0).integers(n, size=(resamples, n))
+    return np.percentile(iqm(values[..., resampled]), [2.5, 97.5], axis=-1, method="inverted_cdf")
 
 
 def curve(folder):
-    """Columns of metrics.csv, name -> [evaluations]; and peak_mib, the run's memory, NaN where it was not noted."""
+    """Columns of metrics.csv, name -> [evaluations]; n_updates of the whole run; and peak_mib, NaN if not noted."""
     with open(folder / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    return columns | {"peak_mib": json.loads((folder / "exit.json").read_text()).get("peak_mib", np.nan)}
+    train_frequency = json.loads((folder / "config.json").read_text())["train_frequency"]
+    peak_mib = json.loads((folder / "exit.json").read_text()).get("peak_mib", np.nan)
+    return columns | {"n_updates": columns["global_step"][-1] // train_frequency, "peak_mib": peak_mib}
+
+
+def last_ten(curves):
+    """Each seed's mean over its last ten evaluations [seeds]: one evaluation alone is of 32 episodes."""
+    return np.array([curve["eval/return_mean"][-10:].mean() for curve in curves.values()])
 
 
 def read(suite):
@@ -60,22 +74,25 @@ def read(suite):
 def table(game, algos):
     """Markdown: a line for each algorithm. algos: {algorithm: {seed: columns of metrics.csv}}."""
     known = game.optimum is not None
-    header = ["algorithm", "final return, IQM", "95 % interval", "by seed", "last ten, IQM"]
+    header = ["algorithm", "last ten, IQM", "95 % interval", "by seed"]
     header += [f"of {game.optimum}", f"seconds to {game.solved:.0%} of it"] if known else []
-    rows = [[*header, "seconds in all", "steps/s", "peak MiB"], ["---"] * (len(header) + 3)]
+    header += ["last evaluation, IQM", "steps", "updates", "seconds in all", "steps/s", "peak MiB"]
+    rows = [header, ["---"] * len(header)]
     for algo, curves in algos.items():
-        final = np.array([curve["eval/return_mean"][-1] for curve in curves.values()])
-        row = [f"`{algo}`", f"{iqm(final):.2f}"]
-        row.append("{:.2f} to {:.2f}".format(*interval(final)) if len(final) > 1 else "one seed")
-        row.append(" / ".join(f"{value:.1f}" for value in final) if len(final) < 10 else f"{len(final)} seeds")
-        row.append(f"{iqm(np.array([curve['eval/return_mean'][-10:].mean() for curve in curves.values()])):.2f}")
+        returns, last = last_ten(curves), np.array([curve["eval/return_mean"][-1] for curve in curves.values()])
+        row = [f"`{algo}`", f"{iqm(returns):.2f}"]
+        row.append("{:.2f} to {:.2f}".format(*interval(returns)) if len(returns) > 1 else "one seed")
+        row.append(" / ".join(f"{value:.1f}" for value in returns) if len(returns) < 10 else f"{len(returns)} seeds")
         if known:
             solved = [
                 curve["charts/seconds"][curve["eval/return_mean"] >= game.solved * game.optimum]
                 for curve in curves.values()
             ]
-            row.append(f"{iqm(final) / game.optimum:.0%}")
+            row.append(f"{iqm(returns) / game.optimum:.0%}")
             row.append(" / ".join(f"{seconds[0]:.0f}" if len(seconds) else "-" for seconds in solved))
+        row.append(f"{iqm(last):.2f}")
+        row.append(f"{np.median([curve['global_step'][-1] for curve in curves.values()]):,.0f}")
+        row.append(f"{np.median([curve['n_updates'] for curve in curves.values()]):,.0f}")
         row.append(f"{np.median([curve['charts/seconds'][-1] for curve in curves.values()]):.0f}")
         row.append(f"{np.median([curve['charts/SPS'][-1] for curve in curves.values()]):,.0f}")
         peaks = [curve["peak_mib"] for curve in curves.values() if curve["peak_mib"] > 0]
@@ -124,14 +141,14 @@ def made_with(folders):
 
 
 def summary(games):
-    """Markdown: a line for each game, a column for each algorithm: IQM and number of seeds."""
+    """Markdown: a line for each game, a column for each algorithm: IQM of the last ten and number of seeds."""
     algos = list(dict.fromkeys(algo for curves in games.values() for algo in curves))
     rows = [["game", *(f"`{algo}`" for algo in algos), "optimum", "random play"], ["---"] * (len(algos) + 3)]
     for name, curves in games.items():
         game, row = suites.GAMES[name], []
         for algo in algos:
-            final = np.array([curve["eval/return_mean"][-1] for curve in curves.get(algo, {}).values()])
-            row.append(f"{iqm(final):.1f} ({len(final)})" if len(final) else "")
+            returns = last_ten(curves.get(algo, {}))
+            row.append(f"{iqm(returns):.1f} ({len(returns)})" if len(returns) else "")
         rows.append([game.title, *row, f"{game.optimum or '?'}", f"{game.random}"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import envs
 import vdn
 from benchmark import __main__, report, runner, suites, wandb_report
-from benchmark.studies import jaxmarl_speed, optimum, speed, squeeze
+from benchmark.studies import jaxmarl_speed, optimum, random_play, speed, squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -150,10 +150,28 @@ def test_suites_name_the_optimum_and_the_return_of_random_play():
     known |= {f"gaussian_squeeze_{k}": optimum.gaussian_squeeze(k, draws=300_000) for k in (1, 2)}
     for name, best in known.items():
         assert suites.GAMES[name].optimum == pytest.approx(best, abs=0.02)
-    for game in suites.GAMES.values():
+    for name, game in suites.GAMES.items():
+        if name in suites.OTHERS:
+            continue
         args = runner.arguments(f"vdn.py {game.arguments}")
         env, num_envs = args["env"], 3000 if args["env"] == "predator_prey" else 300_000
         assert game.random == pytest.approx(optimum.random_play(env, num_envs, **args["env_args"]), abs=0.6)
+
+
+@pytest.mark.parametrize("name", suites.OTHERS)
+def test_suites_name_the_return_of_random_play_in_other_environments(name):
+    game, known = suites.GAMES[name], (ROOT / "benchmark/results/random_play.txt").read_text()
+    assert f"{name}, random: {game.random:.2f} +- " in known
+    args = runner.arguments(f"vdn.py {game.arguments}")
+    env = envs.make(args["env"], 100, 5, **args["env_args"])
+    total, steps = random_play.returns(env, random_play.random_policy(6))
+    assert abs(total.mean() - game.random) < 4 * total.std() / 10 + 0.01
+    assert steps.max() == env.episode_limit
+    if name == "simple_spread":
+        by_hand = random_play.returns(env, random_play.spread_policy)[0].mean()
+        assert f"{name}, by hand: -23.71" in known and by_hand == pytest.approx(-23.71, abs=4)
+        assert "-23.71" in game.paper
+    envs.close(env)
 
 
 @pytest.mark.parametrize("suite", suites.SUITES)
@@ -182,6 +200,8 @@ def test_interquartile_mean_and_its_interval():
     assert list(report.interval(np.full(5, 7.0))) == [7, 7]
     # means of two draws from {0, 1}: 0, 1/2, 1 with probability 1/4, 1/2, 1/4
     assert list(report.interval(np.array([0.0, 1.0]))) == [0, 1]
+    # five: of the 3,125 draws 1 + 5 x 4 have four or more 0 (IQM 0), 10 x (4^2 - 3^2) three and a 4 (IQM 4 / 3): 2.9 %
+    assert list(report.interval(np.array([0.0, 4.0, 8.0, 12.0, 16.0]))) == pytest.approx([4 / 3, 16 - 4 / 3])
     many = np.random.default_rng(0).normal(size=400)
     low, high = report.interval(many)
     assert low < report.iqm(many) < high and 0.1 < high - low < 0.4  # 2 x 1.96 x 1.1 / sqrt(400) is about 0.2
@@ -191,16 +211,17 @@ def test_table_of_known_curves():
     def run(*returns):
         returns = np.array(returns)
         seconds, sps = 10.0 * np.arange(1, len(returns) + 1), 100 + 0 * returns
-        return {"eval/return_mean": returns, "charts/seconds": seconds, "charts/SPS": sps, "peak_mib": 300 + returns[0]}
+        columns = {"eval/return_mean": returns, "charts/seconds": seconds, "charts/SPS": sps}
+        return columns | {"global_step": 160 * seconds, "n_updates": 1000, "peak_mib": 300 + returns[0]}
 
     game = suites.Game("A game", "--env a_game", optimum=10, random=0, paper="Nothing.")
     text = report.table(game, {"vdn": {1: run(-90, *[1] * 9, 2)}, "qtran-alt": {1: run(1, 9, 8), 2: run(9, 8, 10)}})
     assert text.splitlines() == [
-        "| algorithm | final return, IQM | 95 % interval | by seed | last ten, IQM | of 10 | seconds to 90% of it "
-        "| seconds in all | steps/s | peak MiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| `vdn` | 2.00 | one seed | 2.0 | 1.10 | 20% | - | 110 | 100 | 210 |",
-        "| `qtran-alt` | 9.00 | 8.00 to 10.00 | 8.0 / 10.0 | 7.50 | 90% | 20 / 10 | 30 | 100 | 309 |",
+        "| algorithm | last ten, IQM | 95 % interval | by seed | of 10 | seconds to 90% of it | last evaluation, IQM "
+        "| steps | updates | seconds in all | steps/s | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| `vdn` | 1.10 | one seed | 1.1 | 11% | - | 2.00 | 17,600 | 1,000 | 110 | 100 | 210 |",
+        "| `qtran-alt` | 7.50 | 6.00 to 9.00 | 6.0 / 9.0 | 75% | 20 / 10 | 9.00 | 4,800 | 1,000 | 30 | 100 | 309 |",
     ]
 
 
