@@ -98,8 +98,13 @@ OTHERS = {
         EPYMARL.format(0.93, 0.84, 0.84, ""),
     ),
 }
-GAMES |= OTHERS
-PAPER = [name for name in GAMES if name not in OTHERS and not name.endswith(("long", "short", "view", "whole_grid"))]
+SMAX = "--env docs.smax:SMAX --env-args map_name 3m --num-envs 16 --total-timesteps 500_000 --compile"
+GAMES |= OTHERS | {"smax_3m": Game("SMAX 3m", SMAX, 2, 0.18, "A battle won has a return of 2.")}
+PAPER = [
+    name
+    for name in GAMES
+    if name not in [*OTHERS, "smax_3m"] and not name.endswith(("long", "short", "view", "whole_grid"))
+]
 
 
 class Row(NamedTuple):
@@ -129,6 +134,7 @@ SUITES = {
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
     ],
     "environments": [Row(game, SCRIPTS, 3) for game in OTHERS],
+    "smax": [Row("smax_3m", {algo: SCRIPTS[algo] for algo in ("vdn", "qmix")}, 1)],
 }
 # Added to every command of the suite: a few steps and updates, to see that everything works.
 EXTRA = {"smoke": " --num-envs 4 --total-timesteps 800 --eval-interval 400 --train-frequency 40 --buffer-size 2000"}

@@ -1,7 +1,7 @@
 """JaxMARL's SMAX (Rutherford et al. 2023), StarCraft's battles in JAX, as an environment of the scripts' protocol.
 
     pip install jaxmarl==0.2.0
-    PYTHONPATH=docs python vdn.py --env smax:SMAX --env-args map_name 3m
+    python vdn.py --env docs.smax:SMAX --env-args map_name 3m
 
 SMAX is batched by jax.vmap, so no copy is stepped by itself: a step of all of them is one call.
 """
