@@ -363,15 +363,17 @@ class Checked:
 def check(env):
     """Play an episode of random available actions, so that an environment of one's own fails before a run begins.
 
-    InvalidEnv, too, if in that episode the rewards of two agents of a library's environment are opposed.
+    InvalidEnv, too, if the rewards of two agents of a library's environment are opposed, for which it plays 500 steps.
     """
     if isinstance(env, Checked):
-        rng, agent_rewards = np.random.default_rng(0), []
-        env.reset()
-        while not env.ended.all() and env.t < env.episode_limit:
-            env.step((rng.random(env.avail_actions.shape) * (env.avail_actions != 0)).argmax(axis=2))
-            if isinstance(env.env, Copies):
-                agent_rewards.append(env.agent_reward.copy())
+        rng, agent_rewards, few = np.random.default_rng(0), [], True
+        while few:
+            env.reset()
+            while not env.ended.all() and env.t < env.episode_limit:
+                env.step((rng.random(env.avail_actions.shape) * (env.avail_actions != 0)).argmax(axis=2))
+                if isinstance(env.env, Copies):
+                    agent_rewards.append(env.agent_reward.copy())
+            few = 0 < len(agent_rewards) * env.num_envs < 500  # too few to tell a correlation from chance
         with np.errstate(invalid="ignore", divide="ignore"):
             correlation = np.corrcoef(np.concatenate(agent_rewards), rowvar=False) if agent_rewards else np.zeros(0)
         for i, j in np.argwhere(np.atleast_2d(correlation) < -0.5)[:1]:  # NaN where a reward is constant

@@ -596,7 +596,11 @@ def test_rollout_carries_the_memory_of_the_agents_from_step_to_step():
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
-@pytest.mark.parametrize("algo, options", [("iql", {}), ("vdn", {}), ("qmix", {}), *FORMS_OF_QTRAN], ids=str)
+@pytest.mark.parametrize(
+    "algo, options",
+    [(algo, dict(double_q=True)) for algo in SCRIPTS] + [("iql", {}), ("vdn", {}), ("qmix", {}), *FORMS_OF_QTRAN],
+    ids=str,
+)
 def test_compiled_update_is_the_plain_one(algo, options):
     """Adam's first steps have the size of the learning rate whatever a gradient's, so its sign is what has to agree."""
     options |= dict(max_grad_norm=0.5, learning_rate=1e-4)  # gradients of 1 to 100, most of them clipped

@@ -187,6 +187,13 @@ def test_what_cannot_work_is_refused_in_one_line(name, options, message):
     assert "\n" not in str(error.value)
 
 
+def test_opposed_rewards_are_told_from_chance_with_a_single_copy():
+    with pytest.raises(envs.InvalidEnv, match="opposed"):
+        envs.check(envs.make("pettingzoo:mpe2.simple_adversary_v3", 1, 0))
+    for seed in range(10):
+        envs.check(envs.make(SPREAD, 1, seed, local_ratio=1.0))  # collisions alone
+
+
 @pytest.mark.parametrize("name", [SPREAD, FORAGING], ids=["pettingzoo", "gymnasium"])
 def test_same_seed_same_log(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
