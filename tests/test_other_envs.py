@@ -187,11 +187,27 @@ def test_what_cannot_work_is_refused_in_one_line(name, options, message):
     assert "\n" not in str(error.value)
 
 
-def test_opposed_rewards_are_told_from_chance_with_a_single_copy():
+class Chance(Mortal):
+    """Nobody dies, and each agent's reward is drawn by itself."""
+
+    max_cycles = 4
+
+    def reset(self, seed=None):
+        self.rng = np.random.default_rng(seed) if seed is not None else self.rng
+        return super().reset(seed)
+
+    def step(self, actions):
+        self.t += 1
+        self.agents = ["a", "b"] if self.t < self.max_cycles else []
+        return self._now()[0], dict(zip("ab", self.rng.normal(size=2))), {}, {}, {}
+
+
+def test_opposed_rewards_are_told_from_chance_with_a_single_copy(monkeypatch):
     with pytest.raises(envs.InvalidEnv, match="opposed"):
         envs.check(envs.make("pettingzoo:mpe2.simple_adversary_v3", 1, 0))
-    for seed in range(10):
-        envs.check(envs.make(SPREAD, 1, seed, local_ratio=1.0))  # collisions alone
+    monkeypatch.setitem(sys.modules, "chance", types.SimpleNamespace(parallel_env=Chance))
+    for seed in range(20):
+        envs.check(envs.make("pettingzoo:chance", 1, seed))
 
 
 @pytest.mark.parametrize("name", [SPREAD, FORAGING], ids=["pettingzoo", "gymnasium"])
