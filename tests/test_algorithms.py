@@ -298,6 +298,20 @@ def test_qmix_weights_do_not_grow_with_a_large_state():
         assert np.abs(envs.make(name, 9, seed=0).reset()[1].astype(float)).max() <= 1
 
 
+def test_qmix_stays_moderate_where_states_are_ten_times_as_large():
+    """With the state as it is, the gradient's norm is over 1,000 here and Q_tot about 50, of rewards of about 1."""
+    torch.manual_seed(0)
+    args = qmix.Args(hidden_dim=16, gamma=0.99)
+    networks, target_networks = qmix.make_networks(ENV, args), qmix.make_networks(ENV, args)
+    update, batches = qmix.make_update(networks, target_networks, args), [random_batch(B=16, seed=k) for k in range(20)]
+    for k in range(1000):
+        if k % 50 == 0:
+            target_networks.load_state_dict(networks.state_dict())
+        batch = batches[k % 20]
+        metrics = update(batch._replace(state=10 * batch.state))
+        assert metrics["losses/grad_norm"] < 20 and abs(metrics["values/q_tot"]) < 5, k
+
+
 # --- QTRAN ----------------------------------------------------------------------------------------------------------
 
 
