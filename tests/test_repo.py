@@ -4,6 +4,7 @@ import ast
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -190,6 +191,16 @@ def test_published_numbers_come_from_the_raw_curves(tmp_path, monkeypatch):
         assert (tmp_path / readme.relative_to(ROOT)).read_text() == readme.read_text()
     drawn = {figure.name for figure in (tmp_path / "benchmark/figures").iterdir()}
     assert drawn == {figure.name for figure in (ROOT / "benchmark/figures").iterdir()}
+
+
+@pytest.mark.parametrize("suite", ["ablation", "environments", "smax"])
+def test_published_numbers_of_other_suites_come_from_their_raw_curves(suite, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "benchmark/results" / suite, tmp_path / suite)
+    (tmp_path / suite / "README.md").write_text("<!-- report: begin --><!-- report: end -->\n")
+    monkeypatch.setattr(runner, "RESULTS", tmp_path)
+    assert report.write(suite) == {}
+    written, published = (folder / suite / "README.md" for folder in (tmp_path, ROOT / "benchmark/results"))
+    assert written.read_text().strip() in published.read_text()
 
 
 def test_results_in_the_documentation_are_those_of_the_readme():
