@@ -99,7 +99,14 @@ OTHERS = {
     ),
 }
 SMAX = "--env docs.smax:SMAX --env-args map_name 3m --num-envs 16 --total-timesteps 500_000 --compile"
-GAMES |= OTHERS | {"smax_3m": Game("SMAX 3m", SMAX, 2, 0.18, "A battle won has a return of 2.")}
+SHORT = OTHERS["simple_spread"]._replace(
+    title="mpe2 simple_spread_v3, 300,000 steps",
+    arguments="--env pettingzoo:mpe2.simple_spread_v3 --compile --total-timesteps 300_000",
+)
+GAMES |= OTHERS | {
+    "simple_spread_short": SHORT,
+    "smax_3m": Game("SMAX 3m", SMAX, 2, 0.18, "A battle won has a return of 2."),
+}
 PAPER = [
     name
     for name in GAMES
@@ -122,6 +129,17 @@ FORMS = {
     for value in ("value", "no-value")
 }
 
+REMEDIES = ("double-q", "limit-ends", "scale-rewards", "center-rewards")
+WITHOUT = {
+    f"{algo}{name}": f"{SCRIPTS[algo]}{arguments}"
+    for algo in ("vdn", "qmix", "qtran-alt")
+    for name, arguments in [
+        ("", ""),
+        *((f"-no-{remedy}", f" --no-{remedy}") for remedy in REMEDIES),
+        ("-none", "".join(f" --no-{remedy}" for remedy in REMEDIES)),
+    ]
+}
+
 SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
     "paper": [Row(game, SCRIPTS, 3 if "4v2" in game else 5) for game in PAPER],
@@ -134,6 +152,7 @@ SUITES = {
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
     ],
     "environments": [Row(game, SCRIPTS, 3) for game in OTHERS],
+    "remedies": [Row("simple_spread_short", WITHOUT, 1)],
     "smax": [Row("smax_3m", {algo: SCRIPTS[algo] for algo in ("vdn", "qmix")}, 1)],
 }
 # Added to every command of the suite: a few steps and updates, to see that everything works.
