@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -167,10 +168,10 @@ def test_suites_name_the_return_of_random_play_in_other_environments(name):
     total, steps = random_play.returns(env, random_play.random_policy(6))
     assert abs(total.mean() - game.random) < 4 * total.std() / 10 + 0.01
     assert steps.max() == env.episode_limit
-    if name == "simple_spread":
-        by_hand = random_play.returns(env, random_play.spread_policy)[0].mean()
-        assert f"{name}, by hand: -23.71" in known and by_hand == pytest.approx(-23.71, abs=4)
-        assert "-23.71" in game.paper
+    for policy_name, policy in random_play.BY_HAND.get(name, {}).items():
+        mean = float(re.search(f"{name}, {policy_name}: (.+) \\+-", known)[1])
+        total, _ = random_play.returns(env, policy)
+        assert abs(total.mean() - mean) < 4 * total.std() / 10 and f"{mean:.2f}" in game.paper
     envs.close(env)
 
 
