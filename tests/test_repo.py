@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import envs
-from benchmark import report, runner
+from benchmark import report, runner, suites
 from benchmark.show import load, payoff_tables, print_tables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -223,6 +223,20 @@ def test_results_in_the_documentation_are_those_of_the_readme():
             title, seeds, _, _, *values, _ = (cell.strip() for cell in line.strip("|").split("|"))
             for name, value in zip(names, values, strict=True):
                 assert f"{value} ({seeds})" == published[title.lower()][name], (page, title)
+
+
+def test_results_of_other_environments_in_the_documentation_come_from_the_raw_curves():
+    games, _ = report.read("environments")
+    table = ENVIRONMENTS[ENVIRONMENTS.index("| environment | IQL |") :].split("\n\n")[0].splitlines()[2:]
+    rows = {row.strip("|").split("|")[0].split(",")[0].strip(): row.strip("|").split("|") for row in table}
+    assert rows.keys() == games.keys()
+    for name, cells in rows.items():
+        scale, shift = (2, -75) if name == "simple_spread" else (1, 0)
+        for algo, cell in zip(suites.SCRIPTS, cells[1:6], strict=True):
+            curves = {seed: report.curve(folder) for seed, folder in games[name].get(algo, {}).items()}
+            value = scale * report.iqm(report.last_ten(curves)) + shift if curves else None
+            assert cell.strip() == ("" if value is None else f"{value:.1f}"), (name, algo)
+        assert cells[-1].strip() == f"{scale * suites.GAMES[name].random + shift:.1f}"
 
 
 def test_published_table_is_what_the_committed_model_gives(capsys):
