@@ -133,7 +133,7 @@ class Batch(NamedTuple):
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
     reward: Tensor  # [T, B]: one reward for the team
-    terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a time limit does not set it
+    terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a limit sets it with --limit-ends only
     mask: Tensor  # [T, B] bool: False for the padding after the end of an episode
 
 
@@ -169,7 +169,7 @@ def compute_loss(networks, target_networks, batch, args):
         first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i = target_networks["agent"](batch.inputs[first:])[0][1 - first :]  # [T, B, n_agents, n_actions]
         chooser_q_i = networks["agent"](batch.inputs[first:])[0][1 - first :] if args.double_q else target_q_i
-        greedy = chooser_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
+        greedy = chooser_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents]
         target_max = (target_q_i * F.one_hot(greedy, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
         bootstrap = target_max.masked_fill(batch.terminated[..., None], 0)  # [T, B, n_agents]
         td_target = batch.reward[..., None] + args.gamma * bootstrap  # [T, B, n_agents] (1)

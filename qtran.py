@@ -165,7 +165,7 @@ class Batch(NamedTuple):
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
     reward: Tensor  # [T, B]: one reward for the team
-    terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a time limit does not set it
+    terminated: Tensor  # [T, B] bool: the game has ended, so do not bootstrap; a limit sets it with --limit-ends only
     mask: Tensor  # [T, B] bool: False for the padding after the end of an episode
 
 
