@@ -247,14 +247,12 @@ def compute_loss(networks, target_networks, batch, args):
         first = 0 if args.recurrent else 1  # a GRU starts at row 0, whose output is dropped
         target_q_i, target_features = (x[1 - first :] for x in target_networks["agent"](batch.inputs[first:]))
         chooser_q_i = networks["agent"](batch.inputs[first:])[0][1 - first :] if args.double_q else target_q_i
-        target_greedy = chooser_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(
-            -1
-        )  # [T, B, n_agents] ubar'
+        next_greedy = chooser_q_i.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
         if args.td_target == "joint":
-            target_value = target_joint(target_joint.encoder(target_features), target_greedy)  # [T, B] (2) at ubar'
+            target_value = target_joint(target_joint.encoder(target_features), next_greedy)  # [T, B] (2) at ubar'
         else:
             target_v_jt = target_networks["value"](target_features) if args.value_net else 0  # [T, B] (2)
-            target_max = (target_q_i * F.one_hot(target_greedy, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
+            target_max = (target_q_i * F.one_hot(next_greedy, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
             target_value = target_max.sum(-1) + target_v_jt  # [T, B] (1) + V_jt at ubar'
         td_target = batch.reward + args.gamma * target_value.masked_fill(batch.terminated, 0)  # [T, B] y (6)
 
