@@ -556,24 +556,32 @@ class PredatorPrey:
     everyone has moved, each prey with two or more predators next to it pays +1 and is put on a random empty cell other
     than its own; one with exactly one predator next to it pays -penalty. Episodes are truncated after 100 steps.
 
-    obs: the window around the agent, (2 view + 1)^2 cells in the planes predators and prey, then its own row and column
-    one-hot. state: every entity's cell one-hot. Both are bool. Options:
+    obs, bool: the window around the agent, (2 view + 1)^2 cells in the planes predators and prey, then its own row and
+    column one-hot. Or, float32: of each entity, predators first, its row and column less the agent's own, then the
+    agent's own less half the grid, all in grid sizes. state, bool: every entity's cell one-hot. Options:
 
     penalty      P, what the team loses for every prey that one predator attacks alone; the paper has 0.5, 1.0 and 1.5
     grid_size    rows and columns of the grid
     n_predators  number of predators, the agents
     n_prey       number of prey
     view         cells an agent sees in each direction: 2 is the paper's 5x5 window; by default the entire grid
+    observation  what an agent sees: planes, or coordinates, as in the authors' code; these have no view
     """
 
     n_actions, episode_limit = 5, 100
     obs_dtype = state_dtype = bool
 
-    def __init__(self, num_envs, seed, penalty=0.5, grid_size=5, n_predators=2, n_prey=1, view=None):
+    def __init__(
+        self, num_envs, seed, penalty=0.5, grid_size=5, n_predators=2, n_prey=1, view=None, observation="planes"
+    ):
         check_number("penalty", penalty, Real, 0)
         check_number("grid_size", grid_size, Integral, 2)
         check_number("n_predators", n_predators, Integral, 1)
         check_number("n_prey", n_prey, Integral, 1)
+        if observation not in ("planes", "coordinates"):
+            raise ValueError(f"observation must be planes or coordinates, got {observation!r}")
+        if observation == "coordinates" and view is not None:
+            raise ValueError(f"view must be left out with observation coordinates, got {view}")
         view = grid_size - 1 if view is None else view
         check_number("view", view, Integral, 1)
         self.n_entities, self.n_cells = n_predators + n_prey, grid_size**2
@@ -597,6 +605,9 @@ class PredatorPrey:
         self.plane = np.where(np.arange(self.n_entities) < self.n_agents, 0, width**2)
         self.cell_one_hot = np.eye(self.n_cells, dtype=bool)
         self.obs_dim, self.state_dim = self.empty_view.shape[1], self.n_entities * self.n_cells
+        self.coordinates = observation == "coordinates"
+        if self.coordinates:
+            self.obs_dim, self.obs_dtype = 2 * self.n_entities + 2, np.float32
         self.reset()
 
     def reset(self):
@@ -625,13 +636,19 @@ class PredatorPrey:
 
     def _observe(self):
         cells, width = self.positions @ [self.grid_size, 1], 2 * self.view + 1
+        state = self.cell_one_hot[cells].reshape(self.num_envs, self.state_dim)
+        if self.coordinates:
+            position = (self.positions / self.grid_size).astype(np.float32)  # [E, n_entities, 2]
+            own = position[:, : self.n_agents]  # [E, N, 2]
+            offset = position[:, None] - own[:, :, None]  # [E, N, n_entities, 2]
+            return np.concatenate([offset.reshape(*own.shape[:2], -1), own - 0.5], axis=2), state
         obs = self.empty_view[cells[:, : self.n_agents]]
         offset = self.positions[:, None] - self.positions[:, : self.n_agents, None] + self.view  # [E, N, n_entities, 2]
         row, col = offset[..., 0], offset[..., 1]
         seen = np.nonzero((row >= 0) & (row < width) & (col >= 0) & (col < width))
         copy, agent, entity = seen
         obs[copy, agent, self.plane[entity] + row[seen] * width + col[seen]] = True
-        return obs, self.cell_one_hot[cells].reshape(self.num_envs, self.state_dim)
+        return obs, state
 
     def render(self):
         """The first copy's grid: digits are predators (agent 0, 1, ...), letters prey, dots empty cells."""

@@ -203,6 +203,31 @@ def test_predator_prey_observation_and_state(view):
         assert [divmod(int(cell), 5) for cell in cells.argmax(axis=1)] == stand
 
 
+def test_predator_prey_coordinates():
+    """As in the authors' code, by hand: (p - p_own) / size for everybody, then p_own / size - 1/2."""
+    env = envs.make("predator_prey", 2, 5, n_predators=2, n_prey=1, observation="coordinates")
+    env.positions = np.array([[[0, 1], [3, 4], [2, 2]], [[4, 0], [4, 4], [0, 3]]])
+    obs, state = env._observe()
+    assert obs.dtype == env.obs_dtype == np.float32 and obs.shape == (2, 2, env.obs_dim) == (2, 2, 8)
+    by_hand = [
+        [[0, 0, 0.6, 0.6, 0.4, 0.2, -0.5, -0.3], [-0.6, -0.6, 0, 0, -0.2, -0.4, 0.1, 0.3]],
+        [[0, 0, 0, 0.8, -0.8, 0.6, 0.3, -0.5], [0, -0.8, 0, 0, -0.8, -0.2, 0.3, 0.3]],
+    ]
+    np.testing.assert_allclose(obs, by_hand, atol=1e-6)
+    assert state.dtype == bool and [np.flatnonzero(s).tolist() for s in state] == [[1, 44, 62], [20, 49, 53]]
+
+
+def test_observations_change_nothing_else():
+    """The same seed and actions give the same game, whatever agents see of it."""
+    games = [envs.make("predator_prey", 20, 3, observation=observation) for observation in ("planes", "coordinates")]
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        actions = rng.integers(5, size=(20, 2))
+        (_, state, reward, _), (_, other_state, other_reward, _) = (env.step(actions) for env in games)
+        np.testing.assert_array_equal(state, other_state)
+        np.testing.assert_array_equal(reward, other_reward)
+
+
 def test_render_shows_the_first_copy():
     env = envs.make("predator_prey", 2, 0)
     env.positions[0] = [(0, 0), (4, 4), (1, 3)]
@@ -263,12 +288,18 @@ class MyPredatorPrey(envs.PredatorPrey):
     pass
 
 
-@pytest.mark.parametrize("name", [*envs.ENVS, f"{__name__}:MyPredatorPrey"])
-def test_protocol(name):
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        *((name, {}) for name in [*envs.ENVS, f"{__name__}:MyPredatorPrey"]),
+        ("predator_prey", {"observation": "coordinates"}),
+    ],
+)
+def test_protocol(name, options):
     """What `envs` promises of every environment, a class of one's own among them."""
 
     def play(seed):
-        env = envs.make(name, 7, seed)
+        env = envs.make(name, 7, seed, **options)
         rng, seen = np.random.default_rng(0), []
         for _ in range(2):
             obs, state = env.reset()
@@ -304,6 +335,8 @@ def test_protocol(name):
         ("predator_prey", {"penalty": float("nan")}, "penalty must be a number of at least 0, got nan"),
         ("predator_prey", {"penalty": float("inf")}, "penalty must be a number of at least 0, got inf"),
         ("predator_prey", {"penalty": "low"}, "penalty must be a number of at least 0, got 'low'"),
+        ("predator_prey", {"observation": "full"}, "observation must be planes or coordinates, got 'full'"),
+        ("predator_prey", {"observation": "coordinates", "view": 2}, "view must be left out with observation coordi"),
         ("predator_prey", {"n_predators": 25}, "n_predators \\+ n_prey must be at most 25"),
         ("gaussian_squeeze", {"n_domains": 3}, "n_domains must be 1 or 2, got 3"),
         ("gaussian_squeeze", {"observation": "all"}, "observation must be full or own, got 'all'"),
