@@ -2,8 +2,8 @@
 Learning").
 
 The team's value is made from the agents' own values Q_i(tau_i, u_i), where u_i is agent i's action and tau_i what it
-has observed and done (or without --recurrent: what it observes now and did last). How they are mixed depends on the
-global state s: small networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b2 of the mixing network:
+observes, with --recurrent all that it has observed so far. How they are mixed depends on the global state s: small
+networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b2 of the mixing network:
 
     Q_tot(tau, u, s) = w2(s) . ELU(W1(s) [Q_1, .., Q_n] + b1(s)) + b2(s),   W1, w2 >= 0                     (1)
     y = r + gamma max_{u'} Q_tot(tau', u', s'; target), attained where each agent's own Q_i is largest      (2)
@@ -91,7 +91,7 @@ class Args:
     """fraction of total-timesteps over which epsilon falls linearly from start to end"""
 
     recurrent: bool = False
-    """agents with a GRU; otherwise they know only their current observation and last action"""
+    """agents with a GRU; otherwise they know only their current observation"""
     hidden_dim: int = 128
     """width of the agent network"""
     buffer_size: int = 2_000_000
@@ -132,7 +132,7 @@ class Args:
 class Batch(NamedTuple):
     """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
 
-    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation, last action and id, see `rollout`
+    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation and, one-hot, its id
     state: Tensor  # [T+1, B, state_dim], which only QMIX uses
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
@@ -146,7 +146,7 @@ class Agent(nn.Module):
 
     def __init__(self, env, hidden_dim, recurrent):
         super().__init__()
-        self.encoder = nn.Linear(env.obs_dim + env.n_actions + env.n_agents, hidden_dim)
+        self.encoder = nn.Linear(env.obs_dim + env.n_agents, hidden_dim)
         self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
         self.head = nn.Linear(hidden_dim, env.n_actions)
 
@@ -228,12 +228,10 @@ def rollout(env, agent, epsilon, rng, device):
     """Play one episode in every copy of `env`. Returns a Batch of numpy arrays, T steps long as the longest one."""
     obs, state = env.reset()
     agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
-    one_hot = np.eye(env.n_actions, dtype=obs.dtype)
-    last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
-        inputs, state = np.concatenate([obs, last_action, agent_id], axis=2), state.copy()
+        inputs, state = np.concatenate([obs, agent_id], axis=2), state.copy()
         inputs[ended], state[ended] = 0, 0  # whatever a copy returns after its end
         avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
@@ -245,7 +243,6 @@ def rollout(env, agent, epsilon, rng, device):
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
         ended = terminated
-        last_action = one_hot[actions]
     return Batch(*map(np.stack, zip(*observations)), *map(np.stack, zip(*transitions)))
 
 
@@ -256,7 +253,7 @@ class ReplayBuffer:
     """
 
     def __init__(self, env, n_rows):
-        inputs = np.zeros((env.n_agents, env.obs_dim + env.n_actions + env.n_agents), env.obs_dtype)
+        inputs = np.zeros((env.n_agents, env.obs_dim + env.n_agents), env.obs_dtype)
         state, avail_actions = np.zeros(env.state_dim, env.state_dtype), np.zeros((env.n_agents, env.n_actions), bool)
         row = Batch(inputs, state, avail_actions, np.zeros(env.n_agents, np.int64), np.float32(0), np.False_, np.False_)
         self.n_bits = [x.shape[-1] if x.dtype == bool and x.ndim else None for x in row]

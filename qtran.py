@@ -1,10 +1,10 @@
 """QTRAN (Son et al. 2019, "QTRAN: Learning to Factorize with Transformation for Cooperative Multi-Agent Reinforcement
 Learning").
 
-Agent i acts on values of its own, ubar_i = argmax Q_i(tau_i, .), where tau_i is what it has observed and done (or
-without --recurrent: what it observes now and did last). VDN and QMIX make the team's value out of the Q_i, which
-restricts it. QTRAN learns the team's value Q_jt(tau, u) of all tau = (tau_1, .., tau_n) and actions u = (u_1, .., u_n)
-by a network of its own. The Q_i only have to be largest where Q_jt is; their sum Q' may differ from it:
+Agent i acts on values of its own, ubar_i = argmax Q_i(tau_i, .), where tau_i is what it observes, with --recurrent all
+that it has observed so far. VDN and QMIX make the team's value out of the Q_i, which restricts it. QTRAN learns the
+team's value Q_jt(tau, u) of all tau = (tau_1, .., tau_n) and actions u = (u_1, .., u_n) by a network of its own. The
+Q_i only have to be largest where Q_jt is; their sum Q' may differ from it:
 
     Q'(tau, u) = sum_i Q_i(tau_i, u_i)                                                                      (1)
     Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i)),   h_i: the input of Q_i's head  (2)
@@ -109,7 +109,7 @@ class Args:
     """fraction of total-timesteps over which epsilon falls linearly from start to end"""
 
     recurrent: bool = False
-    """agents with a GRU; otherwise they know only their current observation and last action"""
+    """agents with a GRU; otherwise they know only their current observation"""
     hidden_dim: int = 128
     """width of the agent network"""
     buffer_size: int = 2_000_000
@@ -160,7 +160,7 @@ class Args:
 class Batch(NamedTuple):
     """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
 
-    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation, last action and id, see `rollout`
+    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation and, one-hot, its id
     state: Tensor  # [T+1, B, state_dim], which only QMIX uses
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
@@ -174,7 +174,7 @@ class Agent(nn.Module):
 
     def __init__(self, env, hidden_dim, recurrent):
         super().__init__()
-        self.encoder = nn.Linear(env.obs_dim + env.n_actions + env.n_agents, hidden_dim)
+        self.encoder = nn.Linear(env.obs_dim + env.n_agents, hidden_dim)
         self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
         self.head = nn.Linear(hidden_dim, env.n_actions)
 
@@ -312,12 +312,10 @@ def rollout(env, agent, epsilon, rng, device):
     """Play one episode in every copy of `env`. Returns a Batch of numpy arrays, T steps long as the longest one."""
     obs, state = env.reset()
     agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
-    one_hot = np.eye(env.n_actions, dtype=obs.dtype)
-    last_action = np.zeros((env.num_envs, env.n_agents, env.n_actions), obs.dtype)
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
-        inputs, state = np.concatenate([obs, last_action, agent_id], axis=2), state.copy()
+        inputs, state = np.concatenate([obs, agent_id], axis=2), state.copy()
         inputs[ended], state[ended] = 0, 0  # whatever a copy returns after its end
         avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
@@ -329,7 +327,6 @@ def rollout(env, agent, epsilon, rng, device):
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))
         ended = terminated
-        last_action = one_hot[actions]
     return Batch(*map(np.stack, zip(*observations)), *map(np.stack, zip(*transitions)))
 
 
@@ -340,7 +337,7 @@ class ReplayBuffer:
     """
 
     def __init__(self, env, n_rows):
-        inputs = np.zeros((env.n_agents, env.obs_dim + env.n_actions + env.n_agents), env.obs_dtype)
+        inputs = np.zeros((env.n_agents, env.obs_dim + env.n_agents), env.obs_dtype)
         state, avail_actions = np.zeros(env.state_dim, env.state_dtype), np.zeros((env.n_agents, env.n_actions), bool)
         row = Batch(inputs, state, avail_actions, np.zeros(env.n_agents, np.int64), np.float32(0), np.False_, np.False_)
         self.n_bits = [x.shape[-1] if x.dtype == bool and x.ndim else None for x in row]

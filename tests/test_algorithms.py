@@ -43,7 +43,7 @@ def make(algo, **options):
     torch.manual_seed(0)
     networks, target_networks = script.make_networks(ENV, args), script.make_networks(ENV, args)
     for parameter in [*networks.parameters(), *target_networks.parameters()]:
-        parameter.data.normal_(0, 0.5)
+        parameter.data.normal_(0, 0.7 if parameter.ndim > 1 else 0)
 
     def compute_loss(batch, networks=networks, target_networks=target_networks):
         return script.compute_loss(networks, target_networks, batch, args)
@@ -61,7 +61,7 @@ def random_batch(T=5, B=3, seed=0):
     terminated = ~mask
     terminated[2, 0] = terminated[-1, 1] = True
     return vdn.Batch(
-        inputs=torch.rand(T + 1, B, 3, 3 + 4 + 3, generator=g),
+        inputs=torch.rand(T + 1, B, 3, 3 + 3, generator=g) - 0.5,
         state=torch.rand(T + 1, B, 7, generator=g),
         avail_actions=avail,
         actions=torch.where(avail[:-1], torch.rand(T, B, 3, 4, generator=g), -1).argmax(-1),
@@ -309,7 +309,7 @@ def test_qmix_stays_moderate_where_states_are_ten_times_as_large():
             target_networks.load_state_dict(networks.state_dict())
         batch = batches[k % 20]
         metrics = update(batch._replace(state=10 * batch.state))
-        assert metrics["losses/grad_norm"] < 20 and abs(metrics["values/q_tot"]) < 5, k
+        assert metrics["losses/grad_norm"] < 50 and abs(metrics["values/q_tot"]) < 5, k
 
 
 # --- QTRAN ----------------------------------------------------------------------------------------------------------
@@ -458,7 +458,7 @@ def test_joint_networks_sum_over_agents_and_mix_neither_times_nor_episodes(name)
 
 def agent_and_inputs(recurrent):
     torch.manual_seed(0)
-    return vdn.Agent(ENV, 16, recurrent), torch.rand(6, 3, 3, 3 + 4 + 3)
+    return vdn.Agent(ENV, 16, recurrent), torch.rand(6, 3, 3, 3 + 3)
 
 
 @both_agents
@@ -568,15 +568,13 @@ def test_rollout_of_ragged_masked_episodes(recurrent, epsilon):
     np.testing.assert_array_equal(episodes.mask, step < length)
     np.testing.assert_array_equal(episodes.reward, step < length)
     np.testing.assert_array_equal(episodes.terminated, (step >= length - 1) & (np.arange(6) < 4))
-    assert episodes.inputs.shape == (5, 6, 2, 1 + 4 + 2) and episodes.inputs.dtype == np.float32
+    assert episodes.inputs.shape == (5, 6, 2, 1 + 2) and episodes.inputs.dtype == np.float32
     t = np.arange(5)[:, None]
     on = ~((t >= length) & (np.arange(6) < 4))  # [T+1, B]: what a copy returns after its true end is ignored ...
     assert not episodes.inputs[~on].any() and not episodes.state[~on].any()  # ... and zero here
     np.testing.assert_array_equal(episodes.inputs[..., 0], (t * on)[..., None] * np.ones(2))
     np.testing.assert_array_equal(episodes.state[..., 0], 10 * t * on)
-    assert not episodes.inputs[0, ..., 1:5].any()  # there is no last action yet
-    np.testing.assert_array_equal(episodes.inputs[1:][on[1:]][..., 1:5], np.eye(4)[episodes.actions][on[1:]])
-    np.testing.assert_array_equal(episodes.inputs[on][..., 5:], np.broadcast_to(np.eye(2), (on.sum(), 2, 2)))
+    np.testing.assert_array_equal(episodes.inputs[on][..., 1:], np.broadcast_to(np.eye(2), (on.sum(), 2, 2)))
     for t in range(4):
         in_play = episodes.avail_actions[t, t:]
         assert not in_play[..., t].any() and np.delete(in_play, t, axis=-1).all()
@@ -650,10 +648,10 @@ def numbered_episodes(first, lengths=(6, 6)):
     n, limit, length = len(lengths), max(lengths), np.array(lengths)
     number = 100 * (first + np.arange(n)) + np.minimum(np.arange(limit + 1)[:, None], length)
     mask = np.arange(limit)[:, None] < length
-    inputs = np.broadcast_to(number[..., None, None], (limit + 1, n, 2, 7)).astype(np.float32)
+    inputs = np.broadcast_to(number[..., None, None], (limit + 1, n, 2, 3)).astype(np.float32)
     avail = np.ones((limit + 1, n, 2, 4), bool)
     actions = np.broadcast_to(number[:-1, :, None], (limit, n, 2))
-    return vdn.Batch(inputs, inputs[:, :, 0, :3], avail, actions, number[:-1].astype(np.float32), ~mask, mask)
+    return vdn.Batch(inputs, inputs[:, :, 0], avail, actions, number[:-1].astype(np.float32), ~mask, mask)
 
 
 def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest():
@@ -661,7 +659,7 @@ def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest():
     for first in (0, 2, 4):
         replay_buffer.add(numbered_episodes(first))
     batch = replay_buffer.sample(2000, 3, np.random.default_rng(0), CPU)
-    assert batch.inputs.shape == (4, 2000, 2, 7) and batch.actions.shape == (3, 2000, 2)
+    assert batch.inputs.shape == (4, 2000, 2, 3) and batch.actions.shape == (3, 2000, 2)
     episode, start = batch.reward[0].long() // 100, batch.reward[0].long() % 100
     assert set(episode.tolist()) == {2, 3, 4, 5} and set(start.tolist()) == {0, 1, 2, 3}
     pairs = torch.bincount((episode - 2) * 4 + start)
@@ -670,7 +668,7 @@ def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest():
     assert torch.equal(batch.reward, number[:-1].float())
     assert torch.equal(batch.actions, number[:-1, :, None].expand(3, 2000, 2))
     assert torch.equal(batch.state, number[..., None].expand(4, 2000, 3).float())
-    assert torch.equal(batch.inputs, number[..., None, None].expand(4, 2000, 2, 7).float())
+    assert torch.equal(batch.inputs, number[..., None, None].expand(4, 2000, 2, 3).float())
     assert batch.mask.all() and not batch.terminated.any()
 
 

@@ -574,13 +574,12 @@ PAYOFF = envs.MatrixGame.payoff
 ROW, MEAN = PAYOFF.mean(axis=1), PAYOFF.mean()
 
 
-def values_of_joint_actions(script, metric, obs=(1,), last_actions=()):
+def values_of_joint_actions(script, metric, obs=(1,)):
     """The metric of the newest run for every joint action of a two-player game where this is observation and state."""
     args, env, networks = load(script, newest_run())
     n = env.n_actions
-    last_action = torch.eye(n)[list(last_actions)] if last_actions else torch.zeros(2, n)
     state = torch.tensor(obs).float()
-    inputs = torch.hstack([state.expand(2, -1), last_action, torch.eye(2)]).expand(2, 1, -1, -1)
+    inputs = torch.hstack([state.expand(2, -1), torch.eye(2)]).expand(2, 1, -1, -1)
     true, available = torch.ones(1, 1, dtype=torch.bool), torch.ones(2, 1, 2, n, dtype=torch.bool)
     values = np.zeros((n, n))
     for u in product(range(n), repeat=2):
@@ -631,8 +630,8 @@ def test_two_step_game(run, algo):
         first = (first + (after_0 + after_1) / 2) / 2
     close = 1.2 if script is qtran else 0.5  # L_opt and L_nopt keep moving the features that Q_jt is made of
     assert values_of_joint_actions(script, metric, (1, 0, 0)) == pytest.approx(first, abs=close)
-    assert values_of_joint_actions(script, metric, (0, 1, 0), (0, 0)) == pytest.approx(np.full((2, 2), 7), abs=close)
-    assert values_of_joint_actions(script, metric, (0, 0, 1), (1, 1)) == pytest.approx(np.array(in_2b), abs=close)
+    assert values_of_joint_actions(script, metric, (0, 1, 0)) == pytest.approx(np.full((2, 2), 7), abs=close)
+    assert values_of_joint_actions(script, metric, (0, 0, 1)) == pytest.approx(np.array(in_2b), abs=close)
 
 
 # --- interruptions --------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_tables_are_those_of_the_saved_networks(script, recurrent, capsys):
     model = torch.load(folder / "model.pt")
     agent = script.Agent(envs.make("matrix_game", 1, 0), model["args"]["hidden_dim"], recurrent)
     agent.load_state_dict(model["agent"])
-    inputs = torch.tensor([[1.0, 0, 0, 0, 1, 0], [1.0, 0, 0, 0, 0, 1]])  # observation, no last action, agent id
+    inputs = torch.tensor([[1.0, 1, 0], [1.0, 0, 1]])  # observation, agent id
     q_i, features = agent(inputs[None, None])
     q_1, q_2 = q_i[0, 0].detach().numpy()
     q_prime = q_1[:, None] + q_2
