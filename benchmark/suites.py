@@ -59,7 +59,17 @@ GAMES = {
         f"{SMALL_TITLE} 0.5, 5x5 view", f"{HUNT} 0.5 view 2", 28.89, -11.45, HUNTING
     ),
     "predator_prey_2v1_1.0": Game(f"{SMALL_TITLE} 1.0", f"{HUNT} 1.0 {LONG}", 25.74, -23.97, HUNTING),
-    "predator_prey_2v1_1.5": Game(f"{SMALL_TITLE} 1.5", f"{HUNT} 1.5 {LONG}", 23.77, -36.49, HUNTING, solved=0.8),
+    "predator_prey_2v1_1.5": Game(
+        f"{SMALL_TITLE} 1.5", f"{HUNT} 1.5 {LONG} --compile", 23.77, -36.49, HUNTING, solved=0.8
+    ),
+    "predator_prey_2v1_1.5_long": Game(
+        f"{SMALL_TITLE} 1.5, 3 million steps",
+        f"{HUNT} 1.5 --total-timesteps 3_000_000 --compile",
+        23.77,
+        -36.49,
+        HUNTING,
+        solved=0.8,
+    ),
     "predator_prey_2v1_1.5_short": Game(
         f"{SMALL_TITLE} 1.5, 1 million steps", f"{HUNT} 1.5", 23.77, -36.49, HUNTING, solved=0.8
     ),
@@ -151,6 +161,9 @@ SUITES = {
         Row("predator_prey_2v1_1.5", FORMS, 3),
         Row("predator_prey_2v1_1.5_short", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
+    ],
+    "authors": [
+        Row("predator_prey_2v1_1.5_long", {"qtran-base-factored-no-value": FORMS["qtran-base-factored-no-value"]}, 3)
     ],
     "environments": [Row(game, SCRIPTS, 3) for game in OTHERS],
     "remedies": [Row("simple_spread_short", WITHOUT, 1)],
