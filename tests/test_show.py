@@ -130,14 +130,14 @@ def test_greedy_episodes_of_the_latest_run(recurrent, capsys):
     env = envs.make("predator_prey", 50, 3, view=2)
     agent = vdn.Agent(env, 128, recurrent)
     agent.load_state_dict(model["agent"])
-    (obs, _), last, hidden, returns, rewards, frames = env.reset(), np.zeros((50, 2, 5)), None, 0, [], [env.render()]
+    (obs, _), hidden, returns, rewards, frames = env.reset(), None, 0.0, [], [env.render()]
     for _ in range(100):
-        inputs = np.concatenate([obs, last, np.broadcast_to(np.eye(2), (50, 2, 2))], axis=2)
+        inputs = np.concatenate([obs, np.broadcast_to(np.eye(2), (50, 2, 2))], axis=2)
         with torch.no_grad():
             q_i, hidden = agent(torch.tensor(inputs)[None], hidden)
         actions = q_i[0].argmax(-1).numpy()
         obs, _, reward, _ = env.step(actions)
-        last, returns = np.eye(5)[actions], returns + reward.astype(float)
+        returns += reward.astype(float)
         rewards.append(reward[0])
         frames.append(env.render())
     error = returns.std(ddof=1) / 50**0.5

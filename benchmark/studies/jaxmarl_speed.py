@@ -51,14 +51,14 @@ def jaxmarl(path, n_agents, obs_dim, state_dim):
 
         def __init__(self):
             super().__init__(n_agents)
-            self.observation_spaces = {agent: Box(0, 1, (obs_dim + 5,)) for agent in self.agents}  # and last action
+            self.observation_spaces = {agent: Box(0, 1, (obs_dim,)) for agent in self.agents}
             self.action_spaces = {agent: Discrete(5) for agent in self.agents}
 
         def get_obs(self, state):
             def bits(n):
                 return ((jnp.arange(n) + state.t) % 9 == 0).astype(jnp.float32)
 
-            return dict.fromkeys(self.agents, bits(obs_dim + 5)) | {"world_state": bits(state_dim)}
+            return dict.fromkeys(self.agents, bits(obs_dim)) | {"world_state": bits(state_dim)}
 
         def get_avail_actions(self, state):
             return dict.fromkeys(self.agents, jnp.ones(5))
