@@ -18,6 +18,7 @@ import iql
 import qmix
 import qtran
 import vdn
+from benchmark.studies import counterfactual
 
 CPU = torch.device("cpu")
 SCRIPTS = {"iql": iql, "vdn": vdn, "qmix": qmix, "qtran-base": qtran, "qtran-alt": qtran}
@@ -719,3 +720,32 @@ def test_two_million_steps_of_four_predators_and_two_prey_take_less_than_two_gib
     env = envs.make("predator_prey", 1, 0, n_predators=4, n_prey=2, grid_size=7)
     replay_buffer = vdn.ReplayBuffer(env, 2_020_000)
     assert replay_buffer.rows.nbytes + 2 * replay_buffer.start.nbytes < 2 * 2**30
+
+
+# --- studies --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value_net", [False, True])
+def test_counterfactual_loss_is_qtrans_where_every_agent_has_the_same_q_jt(value_net):
+    """With Q_jt itself in place of the counterfactual network, the study's loss is that of QTRAN-alt."""
+    given, batch = make("qtran-alt", value_net=value_net), random_batch()
+    expected = given.compute_loss(batch)[1]
+
+    def with_q_jt(networks):
+        joint = networks["joint"]
+        return {**networks, "joint": lambda h, actions: joint.counterfactual(joint.encoder(h), actions)}
+
+    found = counterfactual.compute_loss(with_q_jt(given.networks), with_q_jt(given.target_networks), batch, given.args)[
+        1
+    ]
+    assert {"losses/td", "losses/opt", "losses/nopt", "values/target", "values/v_jt"} < found.keys() < expected.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], msg=name)
+
+
+def test_counterfactual_network_does_not_see_what_the_agent_itself_did():
+    torch.manual_seed(0)
+    network, features = counterfactual.CounterfactualNetwork(5, 4, 8), torch.randn(2, 3, 3, 5)
+    before, after = (network(features, torch.tensor([u, 1, 2]).expand(2, 3, 3)) for u in (0, 3))
+    torch.testing.assert_close(before[..., 0, :], after[..., 0, :])
+    assert before.shape == (2, 3, 3, 4) and (before[..., 1:, :] != after[..., 1:, :]).any(-1).all()
