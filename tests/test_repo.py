@@ -266,6 +266,20 @@ def test_returns_of_the_authors_code_come_from_the_raw_curves():
             assert row[2:] == [*means, f"{steps[-1]:,}", first]
 
 
+def test_returns_of_the_authors_code_in_gaussian_squeeze_come_from_the_raw_curves():
+    folder, found = ROOT / "benchmark/results/authors_squeeze", []
+    for path in sorted(folder.glob("*.csv")):
+        algo, k, _ = path.stem.split("_")
+        with open(path, newline="") as file:
+            last = [float(row["eval_return"]) for row in csv.DictReader(file)][-5:]
+        found.append((algo, k[1], sum(last) / 5))
+    rows = re.findall(r"^\| (\S+) \| (\d) \| (.*) \| (.*) \|$", (folder / "README.md").read_text(), re.M)
+    assert len(rows) == 8 and len(found) == 24
+    for algo, k, by_seed, mean in rows:
+        values = [value for *name, value in found if name == [algo, k]]
+        assert by_seed == " / ".join(f"{value:.1f}" for value in values) and mean == f"{sum(values) / 3:.1f}"
+
+
 def test_speed_in_the_documentation_is_what_the_benchmark_printed():
     page = (ROOT / "docs/speed.md").read_text()
     assert "```\n" + (ROOT / "benchmark/results/speed.txt").read_text() + "```" in page
