@@ -140,6 +140,9 @@ FORMS = {
     for value in ("value", "no-value")
 }
 
+AUTHORS = "qtran-base-factored-no-value"
+SMALL = " --hidden-dim 64 --joint-dim 64 --batch-size 32 --train-frequency 4 --target-network-frequency 1600"
+
 REMEDIES = ("double-q", "limit-ends", "scale-rewards", "center-rewards")
 WITHOUT = {
     f"{algo}{name}": f"{SCRIPTS[algo]}{arguments}"
@@ -163,7 +166,7 @@ SUITES = {
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
     ],
     "authors": [
-        Row("predator_prey_2v1_1.5_long", {"qtran-base-factored-no-value": FORMS["qtran-base-factored-no-value"]}, 3)
+        Row("predator_prey_2v1_1.5_long", {AUTHORS: FORMS[AUTHORS], f"{AUTHORS}-small": FORMS[AUTHORS] + SMALL}, 3)
     ],
     "environments": [Row(game, SCRIPTS, 3) for game in OTHERS],
     "remedies": [Row("simple_spread_short", WITHOUT, 1)],
