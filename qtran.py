@@ -1,10 +1,10 @@
 """QTRAN (Son et al. 2019, "QTRAN: Learning to Factorize with Transformation for Cooperative Multi-Agent Reinforcement
 Learning").
 
-Agent i acts on values of its own, ubar_i = argmax Q_i(tau_i, .), where tau_i is what it observes, with --recurrent all
-that it has observed so far. VDN and QMIX make the team's value out of the Q_i, which restricts it. QTRAN learns the
-team's value Q_jt(tau, u) of all tau = (tau_1, .., tau_n) and actions u = (u_1, .., u_n) by a network of its own. The
-Q_i only have to be largest where Q_jt is; their sum Q' may differ from it:
+Agent i plays ubar_i = argmax Q_i(tau_i, .), where tau_i is what it observes, with --recurrent all that it has observed
+so far. VDN and QMIX make the team's value out of the Q_i, which limits what it can be. QTRAN learns the team's value
+Q_jt(tau, u) of all tau = (tau_1, .., tau_n) and actions u = (u_1, .., u_n) by a network of its own. The Q_i only have
+to be largest where Q_jt is; their sum Q' may differ from it:
 
     Q'(tau, u) = sum_i Q_i(tau_i, u_i)                                                                      (1)
     Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i)),   h_i: the input of Q_i's head  (2)
@@ -12,11 +12,11 @@ Q_i only have to be largest where Q_jt is; their sum Q' may differ from it:
     D(tau, ubar) = 0,   D(tau, u) >= 0 for every u                                                          (4)
 
 If (4) holds, the greedy ubar is best for Q_jt, too: Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar). That is
-the paper's Theorem 1. V_jt, the same for every u, makes up for what the separate tau_i do not tell.
+the paper's Theorem 1. V_jt, an offset that is the same for every u, is meant for what no tau_i tells by itself.
 
-Q_jt, and with it h_i, learns from the reward r as in DQN, but bootstraps from ubar' instead of a maximum (6); tau',
-ubar' are of the next step, y is by the target networks. Q_i and V_jt learn (4) from Q_jt, which is fixed in D: at ubar
-(7) and, in QTRAN-base, at the u taken (8).
+Q_jt learns from the reward r as in DQN, but bootstraps from ubar' and not from a maximum over all u' (6); tau', ubar'
+are of the next step, y is by the target networks. Q_i and V_jt learn (4) from Q_jt, which D holds fixed: at ubar (7)
+and, in QTRAN-base, at the u taken (8). The features h_i, which all of them share, learn from everything.
 
     L = L_td + lambda_opt L_opt + lambda_nopt L_nopt                                                        (5)
     L_td = (Q_jt(tau, u) - y)^2,   y = r + gamma Q_jt(tau', ubar'; target)                                  (6)
@@ -24,7 +24,7 @@ ubar' are of the next step, y is by the target networks. Q_i and V_jt learn (4) 
     L_nopt = min(D(tau, u), 0)^2                                                                            (8)
 
 (8) never lowers a Q' that is too high. QTRAN-alt does: with the others' u_-i as taken, the least D over agent i's own
-actions has to be 0. That takes Q_jt at each of them:
+actions has to be 0. That needs Q_jt at each of these actions:
 
     Q_jt(tau, (u_i, u_-i)) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                    (9)
     L_nopt = mean_i (min_{u_i} D(tau, (u_i, u_-i)))^2                                                      (10)
@@ -32,7 +32,7 @@ actions has to be 0. That takes Q_jt at each of them:
     python qtran.py --env matrix_game                   half a minute; then see `python -m benchmark show`
     python qtran.py --env predator_prey --seed 1        a run of some minutes; logs below runs/
     python qtran.py --env-args penalty 1.5 --total-timesteps 2_000_000
-    python qtran.py --variant base --td-target factored --no-value-net      as in the authors' code
+    python qtran.py --variant base --td-target factored --no-value-net      the loss of the authors' code
     python qtran.py --env predator_prey --help          all arguments, with their defaults for this environment
 """
 
@@ -142,7 +142,8 @@ class Args:
     variant: Literal["base", "alt"] = "alt"
     """QTRAN-base or QTRAN-alt"""
     td_target: Literal["joint", "factored"] = "joint"
-    """joint: y bootstraps from Q_jt at ubar', as in the paper; factored: from Q' + V_jt, as in the authors' code"""
+    """joint: y bootstraps from Q_jt at ubar', as in the paper; factored: from Q' + V_jt there, as in the authors'
+    QTRAN-base, which has no V_jt"""
     value_net: bool = True
     """learn V_jt, as in the paper; otherwise V_jt = 0, as in the authors' code"""
     lambda_opt: float = 1.0

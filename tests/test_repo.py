@@ -193,7 +193,7 @@ def test_published_numbers_come_from_the_raw_curves(tmp_path, monkeypatch):
     assert drawn == {figure.name for figure in (ROOT / "benchmark/figures").iterdir()}
 
 
-@pytest.mark.parametrize("suite", ["ablation", "environments", "smax"])
+@pytest.mark.parametrize("suite", ["ablation", "authors", "environments", "smax"])
 def test_published_numbers_of_other_suites_come_from_their_raw_curves(suite, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "benchmark/results" / suite, tmp_path / suite)
     (tmp_path / suite / "README.md").write_text("<!-- report: begin --><!-- report: end -->\n")
@@ -278,6 +278,28 @@ def test_returns_of_the_authors_code_in_gaussian_squeeze_come_from_the_raw_curve
     for algo, k, by_seed, mean in rows:
         values = [value for *name, value in found if name == [algo, k]]
         assert by_seed == " / ".join(f"{value:.1f}" for value in values) and mean == f"{sum(values) / 3:.1f}"
+
+
+def test_returns_with_and_without_the_last_action_come_from_the_raw_curves():
+    results, rows = ROOT / "benchmark/results", []
+    page = (results / "last_action/README.md").read_text()
+    rows = re.findall(r"^\| `(\S+)` \| (.*) \| (.*) \| (.*) \| (.*) \|$", page, re.M)
+    kept = {folder.name.split("__")[1] for folder in (results / "last_action").glob("*__*")}
+    again = {"iql", "vdn", "qmix", "qtran-base-joint", "qtran-base-joint-no-value", "qtran-alt-joint"}
+    assert {name for name, *_ in rows} == again < kept
+
+    def cells(suite, name):
+        curves = [
+            report.curve(folder) for folder in sorted((results / suite).glob(f"predator_prey_2v1_1.5__{name}__*"))
+        ]
+        above = [curve["global_step"][curve["eval/return_mean"] > 0][:1] / 1e6 for curve in curves]
+        last_ten = [f"{curve['eval/return_mean'][-10:].mean():.1f}" for curve in curves]
+        return " / ".join(last_ten), " / ".join(f"{x[0]:.2f}" if len(x) else "-" for x in above)
+
+    for name, *published in rows:
+        suite = "ablation" if "no-value" in name or "factored" in name else "paper"
+        now = cells(suite, name.removesuffix("-joint") if suite == "paper" else name)
+        assert (*published,) == (*cells("last_action", name), *now), name
 
 
 def test_speed_in_the_documentation_is_what_the_benchmark_printed():
