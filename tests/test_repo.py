@@ -302,6 +302,19 @@ def test_returns_with_and_without_the_last_action_come_from_the_raw_curves():
         assert (*published,) == (*cells("last_action", name), *now), name
 
 
+def test_returns_of_the_counterfactual_networks_come_from_the_raw_curves():
+    results = ROOT / "benchmark/results"
+    table = (results / "counterfactual/README.md").read_text().split("|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    for row, suite in zip(table, ("counterfactual", "paper"), strict=True):
+        last_ten, first = [], []
+        for path in sorted(results.glob(f"{suite}/predator_prey_2v1_1.5__qtran-alt__*/metrics.csv")):
+            with open(path, newline="") as file:
+                curve = [(int(line["global_step"]), float(line["eval/return_mean"])) for line in csv.DictReader(file)]
+            last_ten.append(f"{sum(value for _, value in curve[-10:]) / 10:.1f}")
+            first.append(f"{next(step for step, value in curve if value > 0) / 1e6:.2f}")
+        assert len(first) >= 2 and row.split(" | ")[1:] == [" / ".join(last_ten), " / ".join(first) + " |"]
+
+
 def test_speed_in_the_documentation_is_what_the_benchmark_printed():
     page = (ROOT / "docs/speed.md").read_text()
     assert "```\n" + (ROOT / "benchmark/results/speed.txt").read_text() + "```" in page
