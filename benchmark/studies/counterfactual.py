@@ -6,7 +6,7 @@ every u_i at once, from agent i's features and what the others did:
     Q_jt^i(tau, ., u_-i) = Q(h_V(h_i) + sum_{j != i} h_Q(h_j, u_j)), one output per action
 
 so that there are n values of one joint action, Q_jt^i(tau, (u_i, u_-i)). Each is fitted to a target of its own, and
-L_opt and L_nopt are means over them, too. Arguments and logs are those of qtran.py, from the folder above this one:
+L_opt and L_nopt are means over them, too. Arguments and logs are those of qtran.py; run it from the project's folder:
 
     python -m benchmark.studies.counterfactual --env-args penalty 1.5 --total-timesteps 2_000_000 --compile --seed 1
 """
@@ -84,4 +84,7 @@ original_networks = qtran.make_networks
 
 if __name__ == "__main__":
     qtran.compute_loss, qtran.make_networks = compute_loss, make_networks
-    qtran.main(qtran.parse())
+    args = qtran.parse()
+    if args.variant == "base" or args.td_target == "factored" or args.double_q:
+        qtran.exit_with_error("the study is of --variant alt --td-target joint --no-double-q alone")
+    qtran.main(args)
