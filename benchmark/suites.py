@@ -149,6 +149,12 @@ SMALLER = {
     f"{AUTHORS}-small": f"{FORMS[AUTHORS]}{SMALL} --joint-dim 64",
     "qtran-alt-small": f"{SCRIPTS['qtran-alt']}{SMALL} --joint-dim 64",
 }
+TRIED = {
+    f"{algo}{name}": f"{script}{arguments}"
+    for algo, script in SMALLER.items()
+    if algo != f"{AUTHORS}-small"
+    for name, arguments in [("-gamma-0.99", " --gamma 0.99"), ("-double-q", " --double-q")]
+}
 
 REMEDIES = ("double-q", "limit-ends", "scale-rewards", "center-rewards")
 WITHOUT = {

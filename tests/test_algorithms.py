@@ -18,7 +18,7 @@ import iql
 import qmix
 import qtran
 import vdn
-from benchmark.studies import counterfactual
+from benchmark.studies import counterfactual, own_networks
 
 CPU = torch.device("cpu")
 SCRIPTS = {"iql": iql, "vdn": vdn, "qmix": qmix, "qtran-base": qtran, "qtran-alt": qtran}
@@ -749,3 +749,20 @@ def test_counterfactual_network_does_not_see_what_the_agent_itself_did():
     before, after = (network(features, torch.tensor([u, 1, 2]).expand(2, 3, 3)) for u in (0, 3))
     torch.testing.assert_close(before[..., 0, :], after[..., 0, :])
     assert before.shape == (2, 3, 3, 4) and (before[..., 1:, :] != after[..., 1:, :]).any(-1).all()
+
+
+@both_agents
+def test_own_networks_are_agents_side_by_side(recurrent):
+    """Agent i's values come from agents[i] alone, called in one piece or step by step."""
+    torch.manual_seed(0)
+    agents = [vdn.Agent(ENV, 8, recurrent) for _ in range(3)]
+    own, inputs = own_networks.OwnNetworks(agents), random_batch().inputs
+    q_i, features = own(inputs)
+    for i, agent in enumerate(agents):
+        for whole, alone in zip((q_i, features), agent(inputs[:, :, [i]]), strict=True):
+            torch.testing.assert_close(whole[:, :, [i]], alone)
+    assert len(own.state_dict()) == 3 * len(agents[0].state_dict())
+    hidden = None
+    for t in range(len(inputs)):
+        q_t, hidden = own(inputs[[t]], hidden)
+        torch.testing.assert_close(q_t, q_i[[t]])
