@@ -149,12 +149,10 @@ SMALLER = {
     f"{AUTHORS}-small": f"{FORMS[AUTHORS]}{SMALL} --joint-dim 64",
     "qtran-alt-small": f"{SCRIPTS['qtran-alt']}{SMALL} --joint-dim 64",
 }
-TRIED = {
-    f"{algo}{name}": f"{script}{arguments}"
-    for algo, script in SMALLER.items()
-    if algo != f"{AUTHORS}-small"
-    for name, arguments in [("-gamma-0.99", " --gamma 0.99"), ("-double-q", " --double-q")]
+LOOKS_FURTHER = {
+    f"{algo}-gamma-0.99": f"{SMALLER[algo]} --gamma 0.99" for algo in SMALLER if algo != f"{AUTHORS}-small"
 }
+DOUBLE_Q = {f"{algo}-double-q": f"{SCRIPTS[algo]} --double-q" for algo in ("vdn", "qmix", "qtran-alt")}
 
 REMEDIES = ("double-q", "limit-ends", "scale-rewards", "center-rewards")
 WITHOUT = {
@@ -175,6 +173,8 @@ SUITES = {
         Row("predator_prey_2v1_0.5", FORMS | {"vdn-recurrent": "vdn.py --recurrent"}, 3),
         Row("predator_prey_2v1_0.5_5x5_view", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
         Row("predator_prey_2v1_1.5", FORMS, 3),
+        Row("predator_prey_2v1_0.5", DOUBLE_Q, 1),
+        Row("predator_prey_2v1_1.5", DOUBLE_Q, 1),
         Row("predator_prey_2v1_1.5_short", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
     ],
@@ -182,6 +182,8 @@ SUITES = {
         Row("predator_prey_2v1_0.5", SMALLER, 3),
         Row("predator_prey_2v1_1.0", SMALLER, 3),
         Row("predator_prey_2v1_1.5", SMALLER, 3),
+        Row("predator_prey_2v1_0.5", LOOKS_FURTHER, 1),
+        Row("predator_prey_2v1_1.5", LOOKS_FURTHER, 1),
         Row(
             "predator_prey_2v1_1.5_long", {AUTHORS: FORMS[AUTHORS], f"{AUTHORS}-small": SMALLER[f"{AUTHORS}-small"]}, 3
         ),
