@@ -313,6 +313,22 @@ def test_returns_of_the_counterfactual_networks_come_from_the_raw_curves():
         assert len(first) >= 2 and row.split(" | ")[1:] == [" / ".join(last_ten), " / ".join(first) + " |"]
 
 
+def test_returns_of_agents_with_their_own_networks_come_from_the_raw_curves():
+    results = ROOT / "benchmark/results"
+    page = (results / "own_networks/README.md").read_text()
+    rows = re.findall(r"^\| `(\S+)` \| (\d) \| (.*) \| (.*) \|$", page, re.M)
+    kept = {folder.name.rsplit("__", 1)[0] for folder in (results / "own_networks").glob("*__*")}
+    assert {f"gaussian_squeeze_{k}__{algo}" for algo, k, *_ in rows} == kept and len(rows) == len(kept)
+    for algo, k, *published in rows:
+        for suite, cell in zip(("own_networks", "paper"), published, strict=True):
+            last_ten = []
+            for path in sorted(results.glob(f"{suite}/gaussian_squeeze_{k}__{algo}__*/metrics.csv")):
+                with open(path, newline="") as file:
+                    returns = [float(line["eval/return_mean"]) for line in csv.DictReader(file)]
+                last_ten.append(f"{sum(returns[-10:]) / 10:.1f}")
+            assert cell == " / ".join(last_ten), (suite, algo, k)
+
+
 def test_speed_in_the_documentation_is_what_the_benchmark_printed():
     page = (ROOT / "docs/speed.md").read_text()
     assert "```\n" + (ROOT / "benchmark/results/speed.txt").read_text() + "```" in page
