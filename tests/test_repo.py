@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import json
 import os
 import re
 import shutil
@@ -340,3 +341,8 @@ def test_speed_in_the_documentation_is_what_the_benchmark_printed():
 def test_speed_of_environments_in_the_documentation_is_what_the_benchmark_printed():
     for line in (ROOT / "benchmark/results/env_speed.txt").read_text().splitlines()[1:]:
         assert line.split()[3] in ENVIRONMENTS and line.split()[-1] in ENVIRONMENTS
+
+
+def test_results_hold_no_path_of_the_machine_that_made_them():
+    configs = [json.loads(path.read_text()) for path in (ROOT / "benchmark/results").glob("*/*/config.json")]
+    assert len(configs) > 100 and not [config for config in configs if config["command"][0].startswith("/")]
