@@ -251,6 +251,7 @@ def test_what_is_missing_is_one_line(capsys):
     for change, message in (
         ({"hidden_dim": 32}, "model.pt does not fit vdn.py and matrix_game"),
         ({"command": ["gone/my_vdn.py"]}, "was made by gone/my_vdn.py, which is not there any more"),
+        ({"command": [str(ROOT / "benchmark/studies/own_networks.py")]}, "was made by own_networks.py, a study"),
         ({"env": "chess"}, "environment must be one of"),
         ({"env_args": {"speed": 3}}, "matrix_game has no option 'speed', it has: none"),
         ({"env": "gone:Game"}, "gone:Game cannot be imported"),
