@@ -201,6 +201,7 @@ SUITES = {
         Row("simple_spread_short", WITHOUT, 1),
         Row("foraging_8x8-2p-2f-coop_short", {algo: WITHOUT[algo] for algo in ("qmix", "qmix-gamma-0.99")}, 3),
         Row("foraging_8x8-2p-2f-coop_short", {algo: WITHOUT[algo] for algo in WITHOUT if "qmix-no" in algo}, 1),
+        Row("simple_speaker_listener", {"vdn-buffer-200k": f"{SCRIPTS['vdn']} --buffer-size 200_000"}, 1),
     ],
     "smax": [Row("smax_3m", {algo: SCRIPTS[algo] for algo in ("vdn", "qmix")}, 1)],
 }
