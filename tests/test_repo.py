@@ -194,7 +194,7 @@ def test_published_numbers_come_from_the_raw_curves(tmp_path, monkeypatch):
     assert drawn == {figure.name for figure in (ROOT / "benchmark/figures").iterdir()}
 
 
-@pytest.mark.parametrize("suite", ["ablation", "authors", "environments", "smax"])
+@pytest.mark.parametrize("suite", ["ablation", "authors", "environments", "remedies", "smax"])
 def test_published_numbers_of_other_suites_come_from_their_raw_curves(suite, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "benchmark/results" / suite, tmp_path / suite)
     (tmp_path / suite / "README.md").write_text("<!-- report: begin --><!-- report: end -->\n")
