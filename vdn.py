@@ -529,7 +529,7 @@ DEFAULTS = {
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
     "gaussian_squeeze": ONE_STEP,
 }
-OTHERS = dict(num_envs=8, end_e=0.05, exploration_fraction=0.05, buffer_size=50_000)
+OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000)
 OTHERS |= dict(train_frequency=8, target_network_frequency=800)
 OTHERS |= dict(double_q=True, limit_ends=True, scale_rewards=True, center_rewards=True)
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.

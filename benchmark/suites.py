@@ -113,14 +113,16 @@ OTHERS = {
     ),
 }
 SMAX = "--env docs.smax:SMAX --env-args map_name 3m --num-envs 16 --total-timesteps 500_000 --compile"
+FROM_1 = "--start-e 1.0 --exploration-fraction"  # epsilon falls from 1 to 0.05, over this fraction of the steps
 SPREAD, FORAGING = OTHERS["simple_spread"], OTHERS["foraging_8x8-2p-2f-coop"]
 GAMES |= OTHERS | {
     "simple_spread_short": SPREAD._replace(
-        title="mpe2 simple_spread_v3, 300,000 steps", arguments=f"{SPREAD.arguments} --total-timesteps 300_000"
+        title="mpe2 simple_spread_v3, 300,000 steps",
+        arguments=f"{SPREAD.arguments} --total-timesteps 300_000 {FROM_1} 0.05",
     ),
-    "foraging_8x8-2p-2f-coop_short": FORAGING._replace(  # epsilon falls over 50,000 steps, as in the whole run
+    "foraging_8x8-2p-2f-coop_short": FORAGING._replace(
         title="Level-based foraging 8x8, 2 players, 2 food, cooperative, 500,000 steps",
-        arguments=f"{FORAGING.arguments} --total-timesteps 500_000 --exploration-fraction 0.1",
+        arguments=f"{FORAGING.arguments} --total-timesteps 500_000 {FROM_1} 0.1",
     ),
     "smax_3m": Game("SMAX 3m", SMAX, 2, 0.18, "A battle won has a return of 2."),
 }
@@ -171,10 +173,12 @@ WITHOUT = {
         ("-gamma-0.99", " --gamma 0.99"),
     ]
 }
-# Epsilon falls over 80 % of the steps instead of 5 %.
-EXPLORES_LONGER = {
-    f"{algo}-exploration-0.8": f"{script} --exploration-fraction 0.8" for algo, script in SCRIPTS.items()
+EXPLORES = {algo: f"{script} {FROM_1}" for algo, script in SCRIPTS.items()}
+FROM_1_SOON = {f"{algo}-from-1-over-0.05": f"{script} 0.05" for algo, script in EXPLORES.items()}
+FROM_1_LATE = {
+    f"{algo}-from-1-over-0.8": f"{EXPLORES[algo]} 0.8" for algo in ("vdn", "qmix", "qtran-base", "qtran-alt")
 }
+BUFFER_200K = {"vdn-from-1-over-0.05-buffer-200k": f"{EXPLORES['vdn']} 0.05 --buffer-size 200_000"}
 
 SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
@@ -205,11 +209,13 @@ SUITES = {
         Row("simple_spread_short", WITHOUT, 1),
         Row("foraging_8x8-2p-2f-coop_short", {algo: WITHOUT[algo] for algo in ("qmix", "qmix-gamma-0.99")}, 3),
         Row("foraging_8x8-2p-2f-coop_short", {algo: WITHOUT[algo] for algo in WITHOUT if "qmix-no" in algo}, 1),
-        Row("simple_speaker_listener", {"vdn-buffer-200k": f"{SCRIPTS['vdn']} --buffer-size 200_000"}, 1),
+        Row("simple_speaker_listener", BUFFER_200K, 1),
         *(
-            Row(game, EXPLORES_LONGER, 1)
-            for game in ("foraging_8x8-2p-2f-coop", "simple_spread", "simple_speaker_listener")
+            Row(game, FROM_1_SOON, 1)
+            for game in ("simple_spread", "simple_speaker_listener", "foraging_8x8-2p-2f-coop")
         ),
+        Row("foraging_8x8-2p-2f-coop", FROM_1_LATE, 1),
+        Row("simple_speaker_listener", {"qmix-from-1-over-0.8": FROM_1_LATE["qmix-from-1-over-0.8"]}, 1),
     ],
     "smax": [Row("smax_3m", {algo: SCRIPTS[algo] for algo in ("vdn", "qmix")}, 1)],
 }
