@@ -18,7 +18,7 @@ import iql
 import qmix
 import qtran
 import vdn
-from benchmark.studies import counterfactual, own_networks
+from benchmark.studies import counterfactual, linear_joint, own_networks
 
 CPU = torch.device("cpu")
 SCRIPTS = {"iql": iql, "vdn": vdn, "qmix": qmix, "qtran-base": qtran, "qtran-alt": qtran}
@@ -749,6 +749,24 @@ def test_counterfactual_network_does_not_see_what_the_agent_itself_did():
     before, after = (network(features, torch.tensor([u, 1, 2]).expand(2, 3, 3)) for u in (0, 3))
     torch.testing.assert_close(before[..., 0, :], after[..., 0, :])
     assert before.shape == (2, 3, 3, 4) and (before[..., 1:, :] != after[..., 1:, :]).any(-1).all()
+
+
+@pytest.mark.parametrize("algo", ["qtran-base", "qtran-alt"])
+def test_with_the_linear_joint_network_qtran_can_be_vdn(algo):
+    """If Q_jt's terms are the Q_i themselves, Q' is Q_jt everywhere, and L_td is the loss of VDN."""
+    given, of_vdn, batch = make(algo, value_net=False), make("vdn"), random_batch()
+    for networks in (given.networks, given.target_networks):
+        networks["joint"] = linear_joint.LinearJointNetwork(16, 4, 8)
+    for networks, vdn_networks in zip(
+        (given.networks, given.target_networks), (of_vdn.networks, of_vdn.target_networks), strict=True
+    ):
+        networks["agent"].load_state_dict(vdn_networks["agent"].state_dict())
+        networks["joint"].encoder.load_state_dict(vdn_networks["agent"].head.state_dict())
+    found, expected = given.compute_loss(batch)[1], of_vdn.compute_loss(batch)[1]
+    torch.testing.assert_close(found["losses/td"], expected["losses/td"])
+    assert found["losses/opt"] < 1e-10 and found["losses/nopt"] < 1e-10
+    given.networks["joint"].encoder.bias.data[1] += 1  # what is worth more in Q_jt alone is to be seen in both
+    assert all(given.compute_loss(batch)[1][name] > 0.01 for name in ("losses/opt", "losses/nopt"))
 
 
 @both_agents
