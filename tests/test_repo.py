@@ -241,6 +241,22 @@ def test_results_of_other_environments_in_the_documentation_come_from_the_raw_cu
         assert cells[-1].strip() == f"{scale * suites.GAMES[name].random + shift:.{digits}f}"
 
 
+def test_what_exploration_does_in_other_environments_comes_from_the_raw_curves():
+    page = (ROOT / "benchmark/results/remedies/README.md").read_text()
+    rows = page[page.index("| environment | epsilon |") :].split("\n\n")[0].splitlines()[2:]
+    folders = {
+        "0.4, 100 %": ("environments", ""),
+        "1, 5 %": ("remedies", "-from-1-over-0.05"),
+        "1, 80 %": ("remedies", "-from-1-over-0.8"),
+    }
+    assert len(rows) > len(suites.OTHERS)
+    for game, schedule, *cells in [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]:
+        suite, suffix = folders[schedule]
+        for algo, cell in zip(suites.SCRIPTS, cells, strict=True):
+            folder = ROOT / f"benchmark/results/{suite}/{game}__{algo}{suffix}__1"
+            assert cell == (f"{report.last_ten({1: report.curve(folder)})[0]:.2f}" if folder.exists() else ""), folder
+
+
 def test_published_table_is_what_the_committed_model_gives(capsys):
     print_tables(payoff_tables(load(ROOT / "benchmark/results/shown/matrix_game__qtran-alt__1")))
     printed = capsys.readouterr().out.replace("-0.00", " 0.00")  # rounding may differ from machine to machine
@@ -316,6 +332,19 @@ def test_returns_of_the_counterfactual_networks_come_from_the_raw_curves():
     for row, suite in zip(table, ("counterfactual", "paper"), strict=True):
         last_ten, first = last_ten_and_first_above_0(f"{suite}/predator_prey_2v1_1.5__qtran-alt__*")
         assert last_ten and row.split(" | ")[1:] == [last_ten, first + " |"]
+
+
+def test_returns_with_a_linear_joint_network_come_from_the_raw_curves():
+    page = (ROOT / "benchmark/results/linear_joint/README.md").read_text()
+    rows = [row.strip("| ").split(" | ") for row in page.split("|---|---|---|\n")[1].split("\n\n")[0].splitlines()]
+    folders = "remedies/simple_spread_short__vdn__1 linear_joint/simple_spread_short__qtran-alt__1 "
+    folders += "remedies/simple_spread_short__qtran-alt__1"
+    for folder, (_, last_five, *d) in zip(folders.split(), rows, strict=True):
+        with open(ROOT / "benchmark/results" / folder / "metrics.csv", newline="") as file:
+            last = [*csv.DictReader(file)][-5:]
+        mean = {name: sum(float(row[name]) for row in last) / 5 for name in last[0]}
+        assert last_five == f"{mean['eval/return_mean']:.1f}" and last_five in ENVIRONMENTS
+        assert d == ([f"{mean['values/abs_d_greedy']:.2f}"] if "qtran" in folder else []), folder
 
 
 def test_returns_of_agents_with_their_own_networks_come_from_the_raw_curves():
