@@ -177,12 +177,9 @@ WITHOUT = {
 FORAGING_WITHOUT = {
     f"qmix-{name}": WITHOUT[f"qmix-{name}"] for name in ("no-double-q", "no-limit-ends", "no-scale-rewards")
 }
-EXPLORES = {algo: f"{script} {FROM_1}" for algo, script in SCRIPTS.items()}
-FROM_1_SOON = {f"{algo}-from-1-over-0.05": f"{script} 0.05" for algo, script in EXPLORES.items()}
-FROM_1_LATE = {
-    f"{algo}-from-1-over-0.8": f"{EXPLORES[algo]} 0.8" for algo in ("vdn", "qmix", "qtran-base", "qtran-alt")
-}
-BUFFER_200K = {"vdn-from-1-over-0.05-buffer-200k": f"{EXPLORES['vdn']} 0.05 --buffer-size 200_000"}
+FROM_1_SOON = {f"{algo}-from-1-over-0.05": f"{script} {FROM_1} 0.05" for algo, script in SCRIPTS.items()}
+FROM_1_LATE = {f"{algo}-from-1-over-0.8": f"{script} {FROM_1} 0.8" for algo, script in SCRIPTS.items() if algo != "iql"}
+BUFFER_200K = {"vdn-from-1-over-0.05-buffer-200k": f"{SCRIPTS['vdn']} {FROM_1} 0.05 --buffer-size 200_000"}
 
 SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
