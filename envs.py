@@ -228,7 +228,8 @@ class Copies:
                 if isinstance(getattr(place, name, None), Integral):
                     return int(getattr(place, name))
         raise InvalidEnv(
-            f"environment {self.name} does not say after how many steps an episode ends (max_cycles, max_steps)"
+            f"environment {self.name} does not say after how many steps an episode ends: there is no max_cycles, "
+            "max_steps or max_episode_steps. docs/environments.md shows how to set it"
         )
 
     def _observe(self, e, observations, infos):

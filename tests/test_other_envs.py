@@ -165,6 +165,20 @@ def test_copies_are_closed_where_one_of_them_is_refused(mortal, monkeypatch):
     assert Mortal.closed == 3
 
 
+def test_a_time_limit_can_be_set_where_the_environment_says_none(mortal, monkeypatch):
+    monkeypatch.setattr(Mortal, "max_cycles", None)
+
+    def parallel_env(**options):
+        env = Mortal(**options)
+        env.unwrapped.max_cycles = 100
+        return env
+
+    monkeypatch.setitem(sys.modules, "my_module", types.SimpleNamespace(parallel_env=parallel_env))
+    env = envs.make("pettingzoo:my_module", 3, 0)
+    assert env.episode_limit == 100
+    envs.close(env)
+
+
 @pytest.mark.parametrize(
     "name, options, message",
     [
