@@ -180,10 +180,11 @@ class Parallel:
 class Copies:
     """Copies of an environment with PettingZoo's parallel API, stepped one after the other, in the protocol above.
 
-    An observation is flattened, divided by its bounds where it has some, and padded with zeros to the longest. An agent
-    that has died observes zeros, and has action 0 only. The state is the environment's own, or all observations. The
-    reward is the sum over agents (`agent_reward` [E, N] has each one's). The time limit is that of the environment; an
-    end at that step is truncation, as some report it as termination. Seeds are given at the first reset.
+    An observation is flattened, brought from its bounds, where it has some, to [-1, 1], or [0, 1] if it is never
+    negative, and padded with zeros to the longest. An agent that has died observes zeros, and has action 0 only. The
+    state is the environment's own, or all observations. The reward is the sum over agents (`agent_reward` [E, N] has
+    each one's). The time limit is that of the environment; an end at that step is truncation, as some report it as
+    termination. Seeds are given at the first reset.
     """
 
     def __init__(self, name, copies, seed):
@@ -192,7 +193,7 @@ class Copies:
         self.name, self.copies, self.num_envs, self.flatten = name, copies, len(copies), spaces.flatten
         first = copies[0]
         self.agents = list(first.possible_agents)
-        self.spaces, self.scales = [], []  # of each agent's observation, without its mask
+        self.spaces, self.middles, self.scales = [], [], []  # of each agent's observation, without its mask
         for agent in self.agents:
             space, action_space = first.observation_space(agent), first.action_space(agent)
             if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
@@ -200,9 +201,13 @@ class Copies:
             if not isinstance(action_space, spaces.Discrete):
                 raise InvalidEnv(f"environment {name}: actions must be Discrete, agent {agent} has {action_space}")
             box = spaces.flatten_space(space)
-            bound = np.maximum(np.abs(box.low.astype(np.float64)), np.abs(box.high.astype(np.float64)))
+            low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+            bounded = (low < high) & (np.maximum(-low, high) < 1e6)
+            low, high = np.where(bounded, low, 0), np.where(bounded, high, 1)  # where there are none it stays as it is
+            middle = np.where(low < 0, (low + high) / 2, 0)  # a 0 that is the least often means nothing, so it stays 0
             self.spaces.append(space)
-            self.scales.append(np.where((bound > 0) & (bound < 1e6), bound, 1).astype(np.float32))
+            self.middles.append(middle.astype(np.float32))
+            self.scales.append((high - middle).astype(np.float32))
         self.starts = [int(first.action_space(agent).start) for agent in self.agents]
         n_choices = [int(first.action_space(agent).n) for agent in self.agents]
         self.n_agents, self.n_actions, self.obs_dim = len(self.agents), max(n_choices), max(map(len, self.scales))
@@ -243,7 +248,7 @@ class Copies:
             if isinstance(seen, dict) and "action_mask" in seen:
                 seen, mask = seen["observation"], seen["action_mask"]
             seen = self.flatten(self.spaces[i], seen)
-            self.obs[e, i, : len(seen)] = seen / self.scales[i]
+            self.obs[e, i, : len(seen)] = (seen - self.middles[i]) / self.scales[i]
             self.avail_actions[e, i] = self.all_actions[i]
             if mask is not None:
                 self.avail_actions[e, i, : len(mask)] &= np.asarray(mask, bool)

@@ -67,13 +67,40 @@ def test_spread_is_what_each_copy_would_be_by_itself():
             assert not terminated.any()
 
 
-def test_bounded_observations_are_divided_by_their_bounds():
+def test_observations_are_brought_from_their_bounds_to_1_at_most():
     env = envs.make(FORAGING, 2, 0)
     copy = gymnasium.make(FORAGING.split(":")[2], disable_env_checker=True)
     copy.reset(seed=int(np.random.SeedSequence(0).generate_state(2)[0]))
     copy.reset()
-    high = copy.observation_space[0].high
-    np.testing.assert_allclose(env.reset()[0][0], np.stack(copy.reset()[0]) / high, rtol=1e-6)
+    seen = np.stack(copy.reset()[0]).reshape(2, 4, 3)  # row, column and level of two foods and two players
+    expected = np.concatenate(
+        [(seen[..., :2] - 3) / 4, seen[..., 2:] / [[4], [4], [2], [2]]], axis=2
+    )  # -1 .. 7, 0 .. 4
+    np.testing.assert_allclose(env.reset()[0][0], expected.reshape(2, 12), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "low, high, seen, expected",
+    [
+        (0, 255, 51, 0.2),
+        (-10, 30, -10, -1),
+        (-10, 30, 10, 0),
+        (-8, -4, -5, 0.5),
+        (2, 4, 3, 0.75),
+        (-np.inf, np.inf, 7, 7),
+        (0, np.inf, 7, 7),
+        (-np.inf, 5, 4, 4),
+        (-1, 1e9, 7, 7),
+        (3, 3, 3, 3),
+    ],
+)
+def test_bounds_of_all_kinds(mortal, monkeypatch, recwarn, low, high, seen, expected):
+    box = spaces.Box(low, high, (2, 2), np.float32)
+    monkeypatch.setattr(Mortal, "observation_space", lambda self, agent: box)
+    monkeypatch.setattr(Mortal, "_now", lambda self: ({a: np.full((2, 2), seen) for a in self.agents}, {}))
+    env = envs.make(mortal, 1, 0)
+    np.testing.assert_allclose(env.reset()[0], expected, rtol=1e-6)
+    assert not recwarn.list
 
 
 def test_mask_of_the_listener_and_the_speaker():
