@@ -109,7 +109,7 @@ OTHERS = {
         "--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --compile",
         1,
         0.09,
-        EPYMARL.format(0.93, 0.84, 0.84, ""),
+        EPYMARL.format(0.93, 0.84, 0.84, ", in an easier version: all levels of food below the sum of the players'"),
     ),
 }
 SMAX = "--env docs.smax:SMAX --env-args map_name 3m --num-envs 16 --total-timesteps 500_000 --compile"
