@@ -73,9 +73,8 @@ def test_observations_are_brought_from_their_bounds_to_1_at_most():
     copy.reset(seed=int(np.random.SeedSequence(0).generate_state(2)[0]))
     copy.reset()
     seen = np.stack(copy.reset()[0]).reshape(2, 4, 3)  # row, column and level of two foods and two players
-    expected = np.concatenate(
-        [(seen[..., :2] - 3) / 4, seen[..., 2:] / [[4], [4], [2], [2]]], axis=2
-    )  # -1 .. 7, 0 .. 4
+    places, levels = (seen[..., :2] - 3) / 4, seen[..., 2:] / [[4], [4], [2], [2]]  # from -1 .. 7, and 0 .. 4 or 2
+    expected = np.concatenate([places, levels], axis=2)
     np.testing.assert_allclose(env.reset()[0][0], expected.reshape(2, 12), rtol=1e-6)
 
 
