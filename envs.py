@@ -203,8 +203,8 @@ class Copies:
             box = spaces.flatten_space(space)
             low, high = box.low.astype(np.float64), box.high.astype(np.float64)
             bounded = (low < high) & (np.maximum(-low, high) < 1e6)
-            low, high = np.where(bounded, low, 0), np.where(bounded, high, 1)  # where there are none it stays as it is
-            middle = np.where(low < 0, (low + high) / 2, 0)  # a 0 that is the least often means nothing, so it stays 0
+            low, high = np.where(bounded, low, 0), np.where(bounded, high, 1)  # (seen - 0) / 1 without bounds
+            middle = np.where(low < 0, (low + high) / 2, 0)  # where 0 is the least, it often means nothing: it stays 0
             self.spaces.append(space)
             self.middles.append(middle.astype(np.float32))
             self.scales.append((high - middle).astype(np.float32))
