@@ -450,7 +450,10 @@ def make_compiled_update(networks, target_networks, args):
             weight.sub_(args.learning_rate * mean[name] / (1 - 0.9**n) / denominator)
         return {**metrics, "losses/grad_norm": grad_norm}
 
-    return torch.compile(update, options={"cpp_wrapper": not args.cuda})
+    if args.cuda:  # on a GPU one CUDA graph, which changes in place only what is known to stay where it is
+        for x in (n, *weights.values(), *mean.values(), *square.values()):
+            torch._dynamo.mark_static_address(x)
+    return torch.compile(update, options={"triton.cudagraphs" if args.cuda else "cpp_wrapper": True})
 
 
 def main(args):
@@ -496,7 +499,7 @@ def train(args, env, eval_env, rng, eval_rng):
     except MemoryError as error:
         exit_with_error(f"--buffer-size {args.buffer_size} takes more memory than there is: {error}")
     networks = make_networks(env, args).to(device)
-    target_networks = copy.deepcopy(networks).requires_grad_(False)
+    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # once more: a GRU's copy is in pieces
     update = (make_compiled_update if args.compile else make_update)(networks, target_networks, args)
     reward_scale = RewardScale(args, limit)
     folder, wandb_run = open_run(args)

@@ -358,7 +358,10 @@ def test_returns_of_agents_with_their_own_networks_come_from_the_raw_curves():
 
 def test_speed_in_the_documentation_is_what_the_benchmark_printed():
     page = (ROOT / "docs/speed.md").read_text()
-    assert "```\n" + (ROOT / "benchmark/results/speed.txt").read_text() + "```" in page
+    for name in ("speed.txt", "speed_cuda.txt"):
+        assert "```\n" + (ROOT / "benchmark/results" / name).read_text() + "```" in page
+    on_cpu, on_gpu = re.findall(r"^default +2v1 +qtran-alt .* (\S+)$", page, re.M)
+    assert f"QTRAN-alt trains at {on_gpu} steps/s, on the CPU above at {on_cpu}" in " ".join(page.split())
     lines = (ROOT / "benchmark/results/jaxmarl_speed.txt").read_text().splitlines()[-2:]
     for _, _, ours, theirs, _ in (line.split() for line in lines):
         assert ours in page and theirs in page

@@ -69,7 +69,7 @@ def read(run_folder):
 
 def load(script, run_folder):
     """Arguments, environment and networks of a run, from its model.pt alone."""
-    model = torch.load(run_folder / "model.pt")
+    model = torch.load(run_folder / "model.pt", map_location="cpu")
     args = script.Args(**model["args"])
     env = envs.make(args.env, 1, 0, **args.env_args)
     networks = script.make_networks(env, args)

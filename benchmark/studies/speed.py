@@ -12,6 +12,8 @@ the limit, how long the matrix multiplications of an update (`flops`) would take
 multiplication in the same process, and how many times as long the faster update takes; steps/s of playing alone, and of
 training, plain and compiled. Medians of repetitions that are taken in turn.
 
+With --cuda, everything that the script's --cuda puts there is on the GPU.
+
     python -m benchmark.studies.speed --solve 6 7 8 [--compile]        (or any other seeds)
 
 instead starts QTRAN-alt on 2v1 with these seeds, one run at a time, and prints how many seconds after the start of the
@@ -40,11 +42,11 @@ GAMES = {"2v1": {}, "4v2": dict(n_predators=4, n_prey=2, grid_size=7)}
 WORKLOADS = ["default", "small", "reference"]
 
 
-def arguments(algorithm, workload):
+def arguments(algorithm, workload, cuda=False):
     """The script of an algorithm, and its arguments for a workload."""
     name, _, variant = algorithm.partition("-")
     script = importlib.import_module(name)
-    options = dict(variant=variant) if variant else {}
+    options = dict(cuda=cuda) | (dict(variant=variant) if variant else {})
     if workload == "small":
         options |= dict(batch_size=32, hidden_dim=64) | (dict(joint_dim=64) if variant else {})
     if workload == "reference":
@@ -79,18 +81,18 @@ def flops(algorithm, args, env):
 
 
 class Workload:
-    def __init__(self, algorithm, game, workload):
-        self.algorithm, self.game, self.workload = algorithm, game, workload
-        self.script, self.args = arguments(algorithm, workload)
+    def __init__(self, algorithm, game, workload, device=torch.device("cpu")):
+        self.algorithm, self.game, self.workload, self.device = algorithm, game, workload, device
+        self.script, self.args = arguments(algorithm, workload, cuda=device.type == "cuda")
         reference = workload == "reference"
         options = GAMES[game] | (dict(view=2) if reference else {})
         self.env = envs.make("predator_prey", 32 if reference else self.args.num_envs, 0, **options)
-        self.networks = self.script.make_networks(self.env, self.args)
+        self.networks = self.script.make_networks(self.env, self.args).to(device)
         self.target_networks = copy.deepcopy(self.networks).requires_grad_(False)
         makers = [self.script.make_update] + ([] if reference else [self.script.make_compiled_update])
         self.updates = [make(copy.deepcopy(self.networks), self.target_networks, self.args) for make in makers]
         self.replay_buffer = self.script.ReplayBuffer(self.env, self.args.buffer_size // 100 * 101)
-        self.rng, self.device = np.random.default_rng(0), torch.device("cpu")
+        self.rng = np.random.default_rng(0)
         self.play_times, self.update_times = [], [[] for _ in self.updates]
 
     def run(self):
@@ -103,6 +105,7 @@ class Workload:
             start = time.perf_counter()
             for _ in range(n_updates):
                 update(self.replay_buffer.sample(self.args.batch_size, self.args.window, self.rng, self.device))
+            synchronize(self.device)
             times.append((time.perf_counter() - start) / n_updates)
 
     def line(self, flops_per_second):
@@ -121,10 +124,18 @@ class Workload:
         )
 
 
-def product_time(size=1024):
-    a = torch.ones(size, size)
+def synchronize(device):
+    """Wait for what a GPU still has to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def product_time(device, size=1024):
+    a = torch.ones(size, size, device=device)
+    synchronize(device)
     start = time.perf_counter()
     a @ a
+    synchronize(device)
     return (time.perf_counter() - start) / (2 * size**3)
 
 
@@ -175,21 +186,29 @@ def main():
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--solve", type=int, nargs="+", metavar="SEED", help="time to solve instead")
     parser.add_argument("--compile", action="store_true", help="time to solve with --compile")
+    parser.add_argument("--cuda", action="store_true", help="on the GPU")
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
+    parser.add_argument("--games", nargs="+", choices=GAMES, default=GAMES)
     given = parser.parse_args()
     if given.solve:
         return solve(given.solve, "--compile" if given.compile else "")
     repetitions = given.repetitions
     torch.set_num_threads(1)
-    workloads = [Workload(a, game, workload) for workload in WORKLOADS for game in GAMES for a in ALGORITHMS]
+    torch._dynamo.config.automatic_dynamic_shapes = False  # as in processes of their own; else sizes count as dynamic
+    device = torch.device("cuda" if given.cuda else "cpu")
+    workloads = [
+        Workload(a, game, workload, device) for workload in given.workloads for game in given.games for a in ALGORITHMS
+    ]
     product_times = []
     for _ in range(repetitions + 1):  # the first is for warming up
         for workload in workloads:
             workload.run()
-            product_times.append(product_time())
+            product_times.append(product_time(device))
     for workload in workloads:
         for times in (workload.play_times, *workload.update_times):
             del times[0]
     flops_per_second = 1 / np.median(product_times)
+    print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if given.cuda else 'one thread of a CPU'}")
     print(f"one large float32 product: {flops_per_second / 1e9:.0f} GFLOP/s")
     print("                             ms/update                    limit         steps/s")
     print("workload   game algorithm      plain  compiled  times     ms   ratio    playing   training   compiled")
