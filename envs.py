@@ -276,6 +276,9 @@ class Copies:
             if copy.agents:
                 chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in copy.agents}
                 observations, rewards, _, _, infos = copy.step(chosen)
+                for agent, reward in rewards.items():
+                    if np.ndim(reward):
+                        raise InvalidEnv(f"environment {self.name}: reward of {agent} must be a number, got {reward}")
                 self.agent_reward[e] = [rewards.get(agent, 0) for agent in self.agents]
                 self._observe(e, observations, infos)
             terminated[e] = not copy.agents and self.t < self.episode_limit

@@ -227,6 +227,18 @@ def test_what_cannot_work_is_refused_in_one_line(name, options, message):
     assert "\n" not in str(error.value)
 
 
+def test_rewards_of_several_objectives_are_refused(mortal, monkeypatch):
+    step = Mortal.step
+
+    def objectives(self, actions):
+        observations, rewards, *rest = step(self, actions)
+        return observations, {agent: np.array([reward, 1.0]) for agent, reward in rewards.items()}, *rest
+
+    monkeypatch.setattr(Mortal, "step", objectives)
+    with pytest.raises(envs.InvalidEnv, match=r"reward of a must be a number, got \["):
+        envs.check(envs.make(mortal, 3, 0))
+
+
 class Chance(Mortal):
     """Nobody dies, and each agent's reward is drawn by itself."""
 
