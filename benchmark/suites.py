@@ -106,7 +106,7 @@ OTHERS = {
     ),
     "foraging_10x10-3p-3f": Game(
         "Level-based foraging 10x10, 3 players, 3 food",
-        "--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --compile",
+        "--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --compile",
         1,
         0.09,
         EPYMARL.format(0.93, 0.84, 0.84, ", in an easier version: all levels of food below the sum of the players'"),
