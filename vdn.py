@@ -63,7 +63,7 @@ class Args:
     cuda: bool = False
     """train on the GPU"""
     compile: bool = False
-    """compile the update into one graph: 1.2 to 3 times as fast on a CPU, 5 to 9 times on a GPU, but slower with
+    """compile the update into one graph: 1.3 to 3.3 times as fast on a CPU, 4.6 to 9 on a GPU, but slower with
     --recurrent. Takes a C++ compiler, and up to 30 s when the graph is new"""
     exp_name: str = Path(__file__).stem
     """name of the experiment"""
@@ -392,7 +392,7 @@ def train(args, env, eval_env, rng, eval_rng):
     except MemoryError as error:
         exit_with_error(f"--buffer-size {args.buffer_size} takes more memory than there is: {error}")
     networks = make_networks(env, args).to(device)
-    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # once more: a GRU's copy is in pieces
+    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # again: copying leaves a GRU in pieces
     update = (make_compiled_update if args.compile else make_update)(networks, target_networks, args)
     reward_scale = RewardScale(args, limit)
     folder, wandb_run = open_run(args)

@@ -142,8 +142,8 @@ def product_time(device, size=1024):
 def time_to_solve(name, seed, options=""):
     """Seconds and steps until QTRAN-alt first has the return by which a game counts as solved; None if it never has."""
     game = suites.GAMES[name]
-    command = f"{suites.SCRIPTS['qtran-alt']} {game.arguments} --seed {seed}"
-    script, *arguments = f"{command.replace(' --compile', '')} {options}".split()
+    given = game.arguments.replace(" --compile", "")  # here `options` decide
+    script, *arguments = f"{suites.SCRIPTS['qtran-alt']} {given} --seed {seed} {options}".split()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         command = [sys.executable, Path(__file__).resolve().parents[2] / script, *arguments]
