@@ -115,6 +115,7 @@ OTHERS = {
 SMAX = "--env docs.smax:SMAX --env-args map_name 3m --num-envs 16 --total-timesteps 500_000 --compile"
 FROM_1 = "--start-e 1.0 --exploration-fraction"  # epsilon falls from 1 to 0.05, over this fraction of the steps
 SPREAD, FORAGING = OTHERS["simple_spread"], OTHERS["foraging_8x8-2p-2f-coop"]
+LARGE_FORAGING = OTHERS["foraging_10x10-3p-3f"]
 GAMES |= OTHERS | {
     "simple_spread_short": SPREAD._replace(
         title="mpe2 simple_spread_v3, 300,000 steps",
@@ -123,6 +124,10 @@ GAMES |= OTHERS | {
     "foraging_8x8-2p-2f-coop_short": FORAGING._replace(
         title="Level-based foraging 8x8, 2 players, 2 food, cooperative, 500,000 steps",
         arguments=f"{FORAGING.arguments} --total-timesteps 500_000 {FROM_1} 0.1",
+    ),
+    "foraging_10x10-3p-3f_recurrent": LARGE_FORAGING._replace(  # --compile is slower with it
+        title=f"{LARGE_FORAGING.title}, GRU agents",
+        arguments=LARGE_FORAGING.arguments.replace("--compile", "--recurrent"),
     ),
     "smax_3m": Game("SMAX 3m", SMAX, 2, 0.18, "A battle won has a return of 2."),
 }
@@ -205,7 +210,7 @@ SUITES = {
             "predator_prey_2v1_1.5_long", {AUTHORS: FORMS[AUTHORS], f"{AUTHORS}-small": SMALLER[f"{AUTHORS}-small"]}, 3
         ),
     ],
-    "environments": [Row(game, SCRIPTS, 3) for game in OTHERS],
+    "environments": [Row(game, SCRIPTS, 3) for game in [*OTHERS, "foraging_10x10-3p-3f_recurrent"]],
     "remedies": [
         Row("simple_spread_short", WITHOUT, 1),
         Row("foraging_8x8-2p-2f-coop_short", {algo: WITHOUT[algo] for algo in ("qmix", "qmix-gamma-0.99")}, 3),
