@@ -106,10 +106,17 @@ OTHERS = {
     ),
     "foraging_10x10-3p-3f": Game(
         "Level-based foraging 10x10, 3 players, 3 food",
-        "--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --compile",
+        f"--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 {LONG} --compile",
         1,
         0.09,
-        EPYMARL.format(0.93, 0.84, 0.84, ", in an easier version: all levels of food below the sum of the players'"),
+        EPYMARL.format(0.93, 0.84, 0.84, ", in the version of 2021, which is easier"),
+    ),
+    "foraging_2021_10x10-3p-3f": Game(
+        "Level-based foraging 10x10, 3 players, 3 food, in the version of 2021",
+        f"--env gymnasium:benchmark.studies.foraging_2021:Foraging2021-10x10-3p-3f-v1 {LONG} --compile",
+        1,
+        0.14,
+        EPYMARL.format(0.93, 0.84, 0.84, ""),
     ),
 }
 SMAX = "--env docs.smax:SMAX --env-args map_name 3m --num-envs 16 --total-timesteps 500_000 --compile"

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import envs
 import vdn
 from benchmark import __main__, report, runner, suites, wandb_report
-from benchmark.studies import jaxmarl_speed, optimum, random_play, speed, squeeze
+from benchmark.studies import foraging_2021, jaxmarl_speed, optimum, random_play, speed, squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -173,6 +174,24 @@ def test_suites_name_the_return_of_random_play_in_other_environments(name):
         total, _ = random_play.returns(env, policy)
         assert abs(total.mean() - mean) < 4 * total.std() / 10 and f"{mean:.2f}" in game.paper
     envs.close(env)
+
+
+def test_foraging_2021_prints_what_is_committed(capsys):
+    foraging_2021.main()
+    assert capsys.readouterr().out == (ROOT / "benchmark/results/foraging_2021.txt").read_text()
+
+
+@pytest.mark.parametrize("name, below_sum", [("Foraging2021-10x10-3p-3f-v1", 1), (foraging_2021.TODAY, 0)])
+def test_how_many_players_the_return_of_foraging_takes(name, below_sum):
+    env, drawn = gymnasium.make(name).unwrapped, []
+    env.reset(seed=0)
+    for _ in range(3000):
+        env.reset()
+        players, food = [player.level for player in env.players], env.field[env.field > 0]
+        needed = [1 + (level > max(players)) + (level > sum(players) - min(players)) for level in food]
+        drawn.append([food[np.equal(needed, k)].sum() / food.sum() for k in (1, 2, 3)])
+    drawn, expected = np.array(drawn), foraging_2021.shares(below_sum)
+    assert (abs(drawn.mean(axis=0) - expected) < 4 * drawn.std(axis=0) / 3000**0.5).all()
 
 
 @pytest.mark.parametrize("suite", suites.SUITES)
