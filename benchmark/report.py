@@ -76,7 +76,7 @@ def table(game, algos):
     known, published = game.optimum is not None, game.paper.startswith("Papoudakis")
     header = ["algorithm", "last ten, IQM", "95 % interval", "by seed"]
     header += [f"of {game.optimum}", f"seconds to {game.solved:.0%} of it"] if known else []
-    # What they publish is the best mean over seeds, in foraging of agents that explore.
+    # What they publish is the best mean over seeds, in foraging, as far as we know, of agents that explore.
     header += ["best evaluation", "exploring, last ten"] if published else []
     header += ["last evaluation, IQM", "steps", "updates", "seconds in all", "steps/s", "peak MiB"]
     rows = [header, ["---"] * len(header)]
