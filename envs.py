@@ -29,8 +29,9 @@ Environments of PettingZoo (parallel API) and Gymnasium come by name, see `Copie
 
 import importlib
 import inspect
+import random
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
 
 import numpy as np
@@ -47,6 +48,8 @@ def make(name, /, num_envs, seed, **options):
     Raises InvalidEnv for an unknown name or option, or a value that cannot work. Errors inside others' code pass.
     """
     if name.startswith(("pettingzoo:", "gymnasium:")):
+        random.seed(seed)
+        np.random.seed(seed)  # some draw from these two, and not from a generator of their own
         copies, make_copy = [], import_library(name, options)
         try:
             with errors_of(name, "its constructor", but=(InvalidEnv, TypeError)):
@@ -56,7 +59,8 @@ def make(name, /, num_envs, seed, **options):
             return Checked(env, name, num_envs)
         except BaseException as error:
             for copy in copies:
-                copy.close()
+                with suppress(Exception, SystemExit):  # the first error is what matters
+                    copy.close()
             if isinstance(error, TypeError) and "unexpected keyword" in str(error):
                 raise InvalidEnv(f"{name}: {error}") from None
             raise
@@ -137,24 +141,33 @@ def import_library(name, options):
     if library == "pettingzoo":
         if env_id or not hasattr(module, "parallel_env"):
             raise InvalidEnv(
-                f"environment {name}: {module_name} has no parallel_env; agents that take turns are not supported"
+                f"environment {name}: {module_name} has no parallel_env; agents that take turns are not supported, "
+                "docs/environments.md shows how to name what has another name"
             )
         return lambda: module.parallel_env(**options)
     if len(env_id) != 1 or env_id[0] not in gymnasium.registry:
-        raise InvalidEnv(f"environment must be gymnasium:MODULE:ID, with an ID that the module registers, got {name!r}")
+        raise InvalidEnv(
+            "environment must be gymnasium:MODULE:ID, with an ID that the module registers (in gymnasium, not gym), "
+            f"got {name!r}"
+        )
     return lambda: Parallel(gymnasium.make(env_id[0], disable_env_checker=True, **options))
 
 
 class Parallel:
-    """A Gymnasium environment whose action spaces are a Tuple, one for each agent, in PettingZoo's parallel API."""
+    """A Gymnasium environment whose spaces are a Tuple, with one for each agent, in PettingZoo's parallel API.
+
+    A reward that is one number is the team's, and counts as agent 0's. Masks are `action_mask` of the info, or what
+    `get_avail_actions()` returns, as in PyMARL.
+    """
 
     def __init__(self, env):
+        from gymnasium import spaces
+
         self.env, self.unwrapped = env, env.unwrapped
-        if type(env.action_space).__name__ != "Tuple":
-            raise InvalidEnv(
-                f"{env.spec.id}: action_space must be a Tuple, one space for each agent, got {env.action_space}"
-            )
-        self.possible_agents = list(range(len(env.action_space)))
+        for name, space in (("action_space", env.action_space), ("observation_space", env.observation_space)):
+            if not isinstance(space, spaces.Tuple) or len(space) != len(env.action_space):
+                raise InvalidEnv(f"{env.spec.id}: {name} must be a Tuple, one space for each agent, got {space}")
+        self.agents = self.possible_agents = list(range(len(env.action_space)))
 
     def observation_space(self, agent):
         return self.env.observation_space[agent]
@@ -163,15 +176,31 @@ class Parallel:
         return self.env.action_space[agent]
 
     def reset(self, seed=None):
-        obs, _ = self.env.reset(seed=seed)
-        self.agents = self.possible_agents
-        return dict(enumerate(obs)), {}
+        obs, info = self.env.reset(seed=seed)
+        return dict(enumerate(obs)), self._infos(info)
 
     def step(self, actions):
-        obs, reward, terminated, truncated, _ = self.env.step(list(actions.values()))
-        if np.all(terminated) or np.all(truncated):
-            self.agents = []
-        return dict(enumerate(obs)), dict(enumerate(np.atleast_1d(reward))), terminated, truncated, {}
+        dead = {i: self.action_space(i).start for i in self.agents if i not in actions}
+        actions = tuple((actions | dead)[i] for i in self.agents)
+        obs, reward, terminated, truncated, info = self.env.step(actions)
+        ends = [np.broadcast_to(x, len(self.agents)) for x in (self._number(terminated), self._number(truncated))]
+        values = obs, np.atleast_1d(self._number(reward)), *ends
+        return *(dict(enumerate(x)) for x in values), self._infos(info)
+
+    def _number(self, value):
+        value = np.asarray(value)
+        if value.dtype.kind not in "biuf" or value.shape not in ((), (len(self.agents),)):
+            raise InvalidEnv(
+                f"{self.env.spec.id}: reward, terminated and truncated must be a number, or one for each of "
+                f"{len(self.agents)} agents, got {value}"
+            )
+        return value
+
+    def _infos(self, info):
+        masks = info.get("action_mask")
+        if masks is None and hasattr(self.unwrapped, "get_avail_actions"):
+            masks = self.unwrapped.get_avail_actions()
+        return {} if masks is None else {i: {"action_mask": mask} for i, mask in enumerate(masks)}
 
     def close(self):
         self.env.close()
@@ -184,7 +213,7 @@ class Copies:
     negative, and padded with zeros to the longest. An agent that has died observes zeros, and has action 0 only. The
     state is the environment's own, or all observations. The reward is the sum over agents (`agent_reward` [E, N] has
     each one's). The time limit is that of the environment; an end at that step is truncation, as some report it as
-    termination. Seeds are given at the first reset.
+    termination, and agents are shown what they observe then. Seeds are given at the first reset.
     """
 
     def __init__(self, name, copies, seed):
@@ -192,14 +221,18 @@ class Copies:
 
         self.name, self.copies, self.num_envs, self.flatten = name, copies, len(copies), spaces.flatten
         first = copies[0]
-        self.agents = list(first.possible_agents)
+        self.agents = list(getattr(first, "possible_agents", ()))
+        if not self.agents:
+            self._fail("all agents must be known in advance, as possible_agents")
         self.spaces, self.middles, self.scales = [], [], []  # of each agent's observation, without its mask
         for agent in self.agents:
             space, action_space = first.observation_space(agent), first.action_space(agent)
             if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
-                space = space["observation"]
+                space = spaces.Dict({key: part for key, part in space.items() if key != "action_mask"})
             if not isinstance(action_space, spaces.Discrete):
-                raise InvalidEnv(f"environment {name}: actions must be Discrete, agent {agent} has {action_space}")
+                self._fail(f"actions must be gymnasium's Discrete, agent {agent} has {action_space}")
+            if not isinstance(space, spaces.Space) or not space.is_np_flattenable:
+                self._fail(f"observations must have a fixed number of numbers, agent {agent} has {space}")
             box = spaces.flatten_space(space)
             low, high = box.low.astype(np.float64), box.high.astype(np.float64)
             bounded = (low < high) & (np.maximum(-low, high) < 1e6)
@@ -209,16 +242,19 @@ class Copies:
             self.middles.append(middle.astype(np.float32))
             self.scales.append((high - middle).astype(np.float32))
         self.starts = [int(first.action_space(agent).start) for agent in self.agents]
-        n_choices = [int(first.action_space(agent).n) for agent in self.agents]
-        self.n_agents, self.n_actions, self.obs_dim = len(self.agents), max(n_choices), max(map(len, self.scales))
+        self.n_choices = [int(first.action_space(agent).n) for agent in self.agents]
+        self.n_agents, self.n_actions, self.obs_dim = len(self.agents), max(self.n_choices), max(map(len, self.scales))
         self.episode_limit = self._limit()
         self.seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(self.num_envs)]
-        self.all_actions = np.arange(self.n_actions) < np.array(n_choices)[:, None]  # [N, n_actions]
+        self.all_actions = np.arange(self.n_actions) < np.array(self.n_choices)[:, None]  # [N, n_actions]
         self.obs = np.zeros((self.num_envs, self.n_agents, self.obs_dim), np.float32)
         self.agent_reward = np.zeros((self.num_envs, self.n_agents), np.float32)
         self.avail_actions = np.zeros((self.num_envs, self.n_agents, self.n_actions), bool)
-        self.state = None
+        self.state, self.living = None, [[]] * self.num_envs  # of each copy, the agents that act
         self.reset()
+
+    def _fail(self, message):
+        raise InvalidEnv(f"environment {self.name}: {message}")
 
     def _limit(self):
         """The number of steps after which an episode is cut off, as the first copy has it."""
@@ -232,39 +268,59 @@ class Copies:
             for name in ("max_episode_steps", "_max_episode_steps", "max_cycles", "max_steps"):
                 if isinstance(getattr(place, name, None), Integral):
                     return int(getattr(place, name))
-        raise InvalidEnv(
-            f"environment {self.name} does not say after how many steps an episode ends: there is no max_cycles, "
-            "max_steps or max_episode_steps. docs/environments.md shows how to set it"
+        self._fail(
+            "it does not say after how many steps an episode ends: there is no max_cycles, max_steps or "
+            "max_episode_steps. docs/environments.md shows how to set it"
         )
 
-    def _observe(self, e, observations, infos):
-        """Write what copy e shows into obs, avail_actions and state."""
-        copy = self.copies[e]
+    def _observe(self, e, observations, infos, shown):
+        """Write what copy e shows to the agents in `shown` into obs, avail_actions and state."""
+        copy, infos = self.copies[e], infos or {}
         self.obs[e], self.avail_actions[e], self.avail_actions[e, :, 0] = 0, False, True
         for i, agent in enumerate(self.agents):
-            if agent not in copy.agents:
+            if agent not in shown:
                 continue
-            seen, mask = observations[agent], infos.get(agent, {}).get("action_mask")
-            if isinstance(seen, dict) and "action_mask" in seen:
-                seen, mask = seen["observation"], seen["action_mask"]
-            seen = self.flatten(self.spaces[i], seen)
+            if agent not in observations:
+                self._fail(f"there is no observation of agent {agent}")
+            seen, mask = observations[agent], (infos.get(agent) or {}).get("action_mask")
+            if isinstance(seen, dict):
+                mask = seen.get("action_mask", mask)
+            seen = np.asarray(self.flatten(self.spaces[i], seen))
+            if seen.shape != self.scales[i].shape:
+                self._fail(
+                    f"agent {agent} must observe {len(self.scales[i])} numbers, as its space says, got {len(seen)}"
+                )
             self.obs[e, i, : len(seen)] = (seen - self.middles[i]) / self.scales[i]
             self.avail_actions[e, i] = self.all_actions[i]
             if mask is not None:
+                if np.shape(mask) != (self.n_choices[i],):
+                    self._fail(f"the action mask of agent {agent} must have {self.n_choices[i]} entries, got {mask}")
                 self.avail_actions[e, i, : len(mask)] &= np.asarray(mask, bool)
-        if copy.agents:
+        if shown:
             try:
-                state = np.asarray(copy.state(), np.float32).ravel()
+                state = copy.state()
             except (AttributeError, NotImplementedError, TypeError):
-                state = self.obs[e].ravel()
+                state = None
+            except Exception:
+                if copy.agents:
+                    raise
+                state = ()
+            state = self.obs[e].ravel() if state is None else np.asarray(state, np.float32).ravel()
             if self.state is None:
                 self.state_dim = len(state)
                 self.state = np.zeros((self.num_envs, self.state_dim), np.float32)
-            self.state[e] = state
+            if len(state) == self.state_dim:
+                self.state[e] = state
+            elif copy.agents:  # else the state before the end stays: some have none once their agents are gone
+                self._fail(f"the state must have {self.state_dim} numbers, as at first, got {len(state)}")
 
     def reset(self):
         for e, copy in enumerate(self.copies):
-            self._observe(e, *copy.reset(seed=self.seeds[e] if self.seeds else None))
+            result = copy.reset(seed=self.seeds[e] if self.seeds else None)
+            if not isinstance(result, tuple) or len(result) != 2:
+                self._fail("reset() must return observations and infos, as in PettingZoo's parallel API of today")
+            self.living[e] = [agent for agent in self.agents if agent in copy.agents]
+            self._observe(e, *result, self.living[e])
         self.seeds, self.t = None, 0
         return self.obs.copy(), self.state.copy()
 
@@ -273,15 +329,28 @@ class Copies:
         self.agent_reward[:] = 0
         terminated = np.zeros(self.num_envs, bool)
         for e, copy in enumerate(self.copies):
-            if copy.agents:
-                chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in copy.agents}
-                observations, rewards, _, _, infos = copy.step(chosen)
+            if self.living[e]:
+                chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in self.living[e]}
+                result = copy.step(chosen)
+                if len(result) != 5 or not all(isinstance(x, dict) for x in result[:4]):
+                    self._fail(
+                        "step() must return observations, rewards, terminations, truncations and infos, each by agent, "
+                        "as in PettingZoo's parallel API of today"
+                    )
+                observations, rewards, terminations, truncations, infos = result
                 for agent, reward in rewards.items():
                     if np.ndim(reward):
-                        raise InvalidEnv(f"environment {self.name}: reward of {agent} must be a number, got {reward}")
+                        self._fail(f"reward of {agent} must be a number, got {reward}")
+                    if agent not in self.agents:
+                        self._fail(f"agent {agent} is not among possible_agents")
                 self.agent_reward[e] = [rewards.get(agent, 0) for agent in self.agents]
-                self._observe(e, observations, infos)
-            terminated[e] = not copy.agents and self.t < self.episode_limit
+                ended = [a for a in chosen if a not in copy.agents or terminations.get(a) or truncations.get(a)]
+                self.living[e] = [a for a in self.agents if a in copy.agents and a not in ended]
+                shown = self.living[e]
+                if not shown and self.t == self.episode_limit:  # what is bootstrapped from after a limit
+                    shown = [agent for agent in chosen if agent in observations]
+                self._observe(e, observations, infos, shown)
+            terminated[e] = not self.living[e] and self.t < self.episode_limit
         return self.obs.copy(), self.state.copy(), self.agent_reward.sum(axis=1), terminated
 
     def close(self):

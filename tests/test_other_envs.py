@@ -55,10 +55,13 @@ def test_spread_is_what_each_copy_would_be_by_itself():
     for _ in range(2):
         obs, state = env.reset()
         seen = [copy.reset()[0] for copy in alone]
-        for _ in range(25):
+        for t in range(26):  # the observations at the limit, too, from which may be bootstrapped
             for e, copy in enumerate(alone):
-                np.testing.assert_array_equal(obs[e], np.stack([seen[e][agent] for agent in copy.agents]))
+                np.testing.assert_array_equal(obs[e], np.stack([seen[e][agent] for agent in copy.possible_agents]))
                 np.testing.assert_array_equal(state[e], copy.state().astype(np.float32))
+            assert env.avail_actions.all()
+            if t == 25:
+                break
             actions = rng.integers(5, size=(3, 3))
             obs, state, reward, terminated = env.step(actions)
             played = [copy.step(dict(zip(copy.agents, a))) for copy, a in zip(alone, actions)]
@@ -67,15 +70,24 @@ def test_spread_is_what_each_copy_would_be_by_itself():
             assert not terminated.any()
 
 
-def test_observations_are_brought_from_their_bounds_to_1_at_most():
+def foraging(seen):
+    """Observations of two players as ours: row, column and level of two foods and two players, from their bounds."""
+    seen = np.stack(seen).reshape(2, 4, 3)
+    places, levels = (seen[..., :2] - 3) / 4, seen[..., 2:] / [[4], [4], [2], [2]]  # from -1 .. 7, and 0 .. 4 or 2
+    return np.concatenate([places, levels], axis=2).reshape(2, 12)
+
+
+def test_foraging_is_brought_from_its_bounds_to_1_at_most_and_shown_at_its_limit():
     env = envs.make(FORAGING, 2, 0)
     copy = gymnasium.make(FORAGING.split(":")[2], disable_env_checker=True)
     copy.reset(seed=int(np.random.SeedSequence(0).generate_state(2)[0]))
     copy.reset()
-    seen = np.stack(copy.reset()[0]).reshape(2, 4, 3)  # row, column and level of two foods and two players
-    places, levels = (seen[..., :2] - 3) / 4, seen[..., 2:] / [[4], [4], [2], [2]]  # from -1 .. 7, and 0 .. 4 or 2
-    expected = np.concatenate([places, levels], axis=2)
-    np.testing.assert_allclose(env.reset()[0][0], expected.reshape(2, 12), rtol=1e-6)
+    np.testing.assert_allclose(env.reset()[0][0], foraging(copy.reset()[0]), rtol=1e-6)
+    for _ in range(50):  # players who do nothing
+        obs, _, _, terminated = env.step(np.zeros((2, 2), int))
+        seen, *_ = copy.step((0, 0))
+    assert not terminated.any() and (env.avail_actions.sum(axis=2) == 6).all()
+    np.testing.assert_allclose(obs[0], foraging(seen), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +222,7 @@ def test_a_time_limit_can_be_set_where_the_environment_says_none(mortal, monkeyp
     [
         ("pettingzoo:mpe2.simple_adversary_v3", {}, "rewards of agents 0 and 1 are opposed"),
         ("pettingzoo:mpe2.simple_tag_v3", {}, "rewards of agents 0 and 3 are opposed"),
-        (SPREAD, {"continuous_actions": True}, "actions must be Discrete, agent agent_0 has Box"),
+        (SPREAD, {"continuous_actions": True}, "actions must be gymnasium's Discrete, agent agent_0 has Box"),
         (SPREAD, {"nonsense": 1}, "unexpected keyword argument 'nonsense'"),
         ("pettingzoo:pettingzoo.classic.rps_v2", {}, "rewards of agents 0 and 1 are opposed"),
         ("pettingzoo:pettingzoo.classic.connect_four_v3", {}, "has no parallel_env; agents that take turns are not"),
