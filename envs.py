@@ -250,7 +250,7 @@ class Copies:
         self.obs = np.zeros((self.num_envs, self.n_agents, self.obs_dim), np.float32)
         self.agent_reward = np.zeros((self.num_envs, self.n_agents), np.float32)
         self.avail_actions = np.zeros((self.num_envs, self.n_agents, self.n_actions), bool)
-        self.state, self.living = None, [[]] * self.num_envs  # of each copy, the agents that act
+        self.state, self.ended = None, [set()] * self.num_envs  # of each copy: the agents that ended
         self.reset()
 
     def _fail(self, message):
@@ -272,6 +272,9 @@ class Copies:
             "it does not say after how many steps an episode ends: there is no max_cycles, max_steps or "
             "max_episode_steps. docs/environments.md shows how to set it"
         )
+
+    def _living(self, e):
+        return [agent for agent in self.agents if agent in self.copies[e].agents and agent not in self.ended[e]]
 
     def _observe(self, e, observations, infos, shown):
         """Write what copy e shows to the agents in `shown` into obs, avail_actions and state."""
@@ -319,8 +322,8 @@ class Copies:
             result = copy.reset(seed=self.seeds[e] if self.seeds else None)
             if not isinstance(result, tuple) or len(result) != 2:
                 self._fail("reset() must return observations and infos, as in PettingZoo's parallel API of today")
-            self.living[e] = [agent for agent in self.agents if agent in copy.agents]
-            self._observe(e, *result, self.living[e])
+            self.ended[e] = set()
+            self._observe(e, *result, self._living(e))
         self.seeds, self.t = None, 0
         return self.obs.copy(), self.state.copy()
 
@@ -329,8 +332,9 @@ class Copies:
         self.agent_reward[:] = 0
         terminated = np.zeros(self.num_envs, bool)
         for e, copy in enumerate(self.copies):
-            if self.living[e]:
-                chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in self.living[e]}
+            living = self._living(e)
+            if living:
+                chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in living}
                 result = copy.step(chosen)
                 if len(result) != 5 or not all(isinstance(x, dict) for x in result[:4]):
                     self._fail(
@@ -344,13 +348,12 @@ class Copies:
                     if agent not in self.agents:
                         self._fail(f"agent {agent} is not among possible_agents")
                 self.agent_reward[e] = [rewards.get(agent, 0) for agent in self.agents]
-                ended = [a for a in chosen if a not in copy.agents or terminations.get(a) or truncations.get(a)]
-                self.living[e] = [a for a in self.agents if a in copy.agents and a not in ended]
-                shown = self.living[e]
-                if not shown and self.t == self.episode_limit:  # what is bootstrapped from after a limit
-                    shown = [agent for agent in chosen if agent in observations]
+                self.ended[e] |= {agent for agent in chosen if terminations.get(agent) or truncations.get(agent)}
+                living = self._living(e)
+                at_limit = not living and self.t == self.episode_limit  # learning may bootstrap from what is seen then
+                shown = [agent for agent in chosen if agent in observations] if at_limit else living
                 self._observe(e, observations, infos, shown)
-            terminated[e] = not self.living[e] and self.t < self.episode_limit
+            terminated[e] = not living and self.t < self.episode_limit
         return self.obs.copy(), self.state.copy(), self.agent_reward.sum(axis=1), terminated
 
     def close(self):

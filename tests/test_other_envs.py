@@ -1,6 +1,7 @@
 """Environments of PettingZoo and Gymnasium, the real packages, beside what they say when asked one by one."""
 
 import csv
+import random
 import sys
 import types
 from pathlib import Path
@@ -239,16 +240,183 @@ def test_what_cannot_work_is_refused_in_one_line(name, options, message):
     assert "\n" not in str(error.value)
 
 
-def test_rewards_of_several_objectives_are_refused(mortal, monkeypatch):
+def replace(which, value):
+    """Mortal's step() with one of the five things that it returns replaced."""
     step = Mortal.step
 
-    def objectives(self, actions):
-        observations, rewards, *rest = step(self, actions)
-        return observations, {agent: np.array([reward, 1.0]) for agent, reward in rewards.items()}, *rest
+    def replaced(self, actions):
+        result = [*step(self, actions)]
+        result[which] = value
+        return tuple(result)
 
-    monkeypatch.setattr(Mortal, "step", objectives)
-    with pytest.raises(envs.InvalidEnv, match=r"reward of a must be a number, got \["):
-        envs.check(envs.make(mortal, 3, 0))
+    return replaced
+
+
+OBS = {agent: np.full((2, 2), 51, np.uint8) for agent in "ab"}
+
+
+@pytest.mark.parametrize(
+    "attribute, value, message",
+    [
+        ("possible_agents", [], "all agents must be known in advance, as possible_agents"),
+        ("observation_space", lambda self, agent: None, "must have a fixed number of numbers, agent a has None"),
+        ("observation_space", lambda self, agent: spaces.Sequence(spaces.Discrete(2)), "must have a fixed number"),
+        ("observation_space", lambda self, agent: spaces.Box(0, 1, (5,)), "agent a must observe 5 numbers, .* got 4"),
+        ("reset", lambda self, seed=None: {"a": 0, "b": 0}, r"reset\(\) must return observations and infos"),
+        ("step", replace(0, {}), "there is no observation of agent a"),
+        ("step", replace(1, {"a": np.array([1.0, 2.0])}), r"reward of a must be a number, got \["),
+        ("step", replace(1, {"c": 1.0}), "agent c is not among possible_agents"),
+        ("step", replace(1, 1.0), r"step\(\) must return observations, rewards, .* each by agent"),
+        ("step", lambda self, actions: ({}, {}, {}, {}), r"step\(\) must return observations, rewards"),
+        ("step", replace(4, {"a": {"action_mask": [1] * 4}}), "action mask of agent a must have 3 entries, got"),
+        ("state", lambda self: np.zeros(3 + self.t), "state must have 3 numbers, as at first, got 4"),
+    ],
+)
+def test_what_is_not_the_parallel_api_is_refused_in_one_line(mortal, monkeypatch, attribute, value, message):
+    if attribute == "step":
+        monkeypatch.setattr(Mortal, "_now", lambda self: (OBS, {}))
+        monkeypatch.setattr(Mortal, "observation_space", lambda self, agent: spaces.Box(0, 255, (2, 2), np.uint8))
+    monkeypatch.setattr(Mortal, attribute, value, raising=False)
+    with pytest.raises(envs.InvalidEnv, match=message) as error:
+        envs.check(envs.make(mortal, 3, 0, masks="infos"))
+    assert "\n" not in str(error.value) and Mortal.closed in (0, 3)
+
+
+def test_agents_that_only_terminations_and_truncations_tell_of(mortal, monkeypatch):
+    """Against the API, they stay among the agents."""
+
+    def step(self, actions):
+        self.taken.append([*actions])
+        self.t += 1
+        ends = {"a": self.t == 2}, {"b": self.t == 3}
+        return OBS, dict.fromkeys(actions, 1.0), *ends, {}
+
+    monkeypatch.setattr(Mortal, "step", step)
+    env = envs.make(mortal, 1, 0, masks="infos")
+    terminated = [bool(env.step(np.zeros((1, 2), int))[3][0]) for _ in range(5)]
+    assert Mortal.made[0].taken == [["a", "b"], ["a", "b"], ["b"]]
+    assert terminated == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("at_the_end", [lambda: np.zeros(0), lambda: 1 / 0, lambda: np.full(3, 7.0)])
+def test_a_state_that_is_gone_with_the_agents_stays(mortal, monkeypatch, at_the_end):
+    monkeypatch.setattr(Mortal, "max_cycles", 3)
+    monkeypatch.setattr(
+        Mortal, "state", lambda self: np.full(3, self.t) if self.agents else at_the_end(), raising=False
+    )
+    now = Mortal._now
+    monkeypatch.setattr(Mortal, "_now", lambda self: (OBS, {}) if not self.agents else now(self))
+    env = envs.make(mortal, 1, 0, masks="infos")
+    states = [env.step(np.full((1, 2), 2))[1][0].tolist() for _ in range(3)]
+    assert states[:2] == [[1, 1, 1], [2, 2, 2]] and states[2] in ([2, 2, 2], [7, 7, 7])
+    assert (states[2] == [7, 7, 7]) == (at_the_end.__code__.co_names == ("np", "full"))
+
+
+def test_a_state_of_none_is_all_observations(mortal, monkeypatch):
+    monkeypatch.setattr(Mortal, "state", lambda self: None, raising=False)
+    assert envs.make(mortal, 1, 0).state_dim == 8
+
+
+def test_observations_beside_the_mask_have_any_name(mortal, monkeypatch):
+    parts = {"x": spaces.Box(0, 10, (2,)), "y": spaces.Discrete(3), "action_mask": spaces.MultiBinary(3)}
+    seen = {"x": np.array([1, 2]), "y": 1, "action_mask": np.array([0, 1, 1])}
+    monkeypatch.setattr(Mortal, "observation_space", lambda self, agent: spaces.Dict(parts))
+    monkeypatch.setattr(Mortal, "_now", lambda self: (dict.fromkeys("ab", seen), {}))
+    env = envs.make(mortal, 1, 0)
+    np.testing.assert_allclose(env.reset()[0][0], [[0.1, 0.2, 0, 1, 0]] * 2, rtol=1e-6)
+    assert env.avail_actions[0].tolist() == [[False, True, True]] * 2
+
+
+@pytest.mark.parametrize("close", [lambda self: sys.exit(), lambda self: 1 / 0])
+def test_an_error_is_not_lost_when_closing_fails(mortal, monkeypatch, close):
+    monkeypatch.setattr(Mortal, "max_cycles", None)
+    monkeypatch.setattr(Mortal, "close", close)
+    with pytest.raises(envs.InvalidEnv, match="after how many steps"):
+        envs.make(mortal, 3, 0)
+
+
+def test_global_generators_are_seeded(mortal, monkeypatch):
+    draws = []
+    monkeypatch.setattr(Mortal, "reset", lambda self, seed=None: draws.append((random.random(), np.random.random())))
+    for seed in (1, 2, 1):
+        with pytest.raises(envs.InvalidEnv):
+            envs.make(mortal, 1, seed)
+    assert draws[0] == draws[2] != draws[1]
+
+
+class Tuples(gymnasium.Env):
+    """Two agents; agent 0 terminates after two steps, agent 1 after three by truncation."""
+
+    max_steps = 6
+    action_space = spaces.Tuple([spaces.Discrete(3, start=1), spaces.Discrete(3)])
+    observation_space = spaces.Tuple([spaces.Box(0, 1, (2,))] * 2)
+
+    def __init__(self, **returned):
+        self.returned, self.taken = returned, []
+
+    def reset(self, seed=None, options=None):
+        self.t = 0
+        return (np.ones(2),) * 2, {"action_mask": [[1, 0, 1], [1, 1, 1]]}
+
+    def step(self, actions):
+        self.t += 1
+        self.taken.append(actions)
+        result = dict(reward=[1.0, 2.0], terminated=[self.t == 2, False], truncated=[False, self.t == 3])
+        return (np.ones(2),) * 2, *(result | self.returned).values(), {"action_mask": [[0, 1, 1], [1, 1, 1]]}
+
+
+gymnasium.register("Tuples-v0", Tuples)
+
+
+def test_gymnasium_masks_and_agents_that_end_one_by_one():
+    env = envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0)
+    env.reset()
+    assert env.avail_actions[0].tolist() == [[True, False, True], [True, True, True]]
+    _, _, reward, terminated = env.step(np.array([[2, 1]]))
+    assert reward == [3] and env.avail_actions[0].tolist() == [[False, True, True], [True, True, True]]
+    obs, _, _, terminated = env.step(np.array([[1, 1]]))
+    assert not terminated and not obs[0, 0].any() and env.avail_actions[0, 0].tolist() == [True, False, False]
+    assert env.step(np.array([[0, 2]]))[3]
+    assert env.copies[0].unwrapped.taken == [(3, 1), (2, 1), (1, 2)]  # tuples; the dead agent's is its first action
+
+
+@pytest.mark.parametrize(
+    "returned, total",
+    [({"reward": 5}, 5), ({"reward": np.array([1, 2])}, 3), ({"reward": True}, 1)],
+)
+def test_gymnasium_rewards(returned, total):
+    env = envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0, **returned)
+    assert env.step(np.zeros((1, 2), int))[2] == [total]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        {"reward": {0: 1.0, 1: 1.0}},
+        {"reward": [1.0] * 3},
+        {"terminated": {0: False}},
+        {"truncated": {"__all__": False}},
+    ],
+)
+def test_gymnasium_returns_that_are_refused(returned):
+    with pytest.raises(
+        envs.InvalidEnv, match="reward, terminated and truncated must be a number, or one for each of 2"
+    ):
+        envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0, **returned).step(np.zeros((1, 2), int))
+
+
+@pytest.mark.parametrize("space", [spaces.Box(0, 1, (2, 2)), spaces.Tuple([spaces.Discrete(2)] * 3)])
+def test_gymnasium_observations_that_are_not_one_for_each_agent(monkeypatch, space):
+    monkeypatch.setattr(Tuples, "observation_space", space)
+    with pytest.raises(envs.InvalidEnv, match="observation_space must be a Tuple, one space for each agent"):
+        envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0)
+
+
+def test_masks_of_pymarl(monkeypatch):
+    monkeypatch.setattr(Tuples, "reset", lambda self, seed=None, options=None: ((np.ones(2),) * 2, {}))
+    monkeypatch.setattr(Tuples, "get_avail_actions", lambda self: [[0, 0, 1], [1, 1, 0]], raising=False)
+    env = envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0)
+    assert env.avail_actions[0].tolist() == [[False, False, True], [True, True, False]]
 
 
 class Chance(Mortal):
