@@ -530,7 +530,7 @@ DEFAULTS = {
 }
 OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000)
 OTHERS |= dict(train_frequency=8, target_network_frequency=800)
-OTHERS |= dict(double_q=True, limit_ends=True, scale_rewards=True, center_rewards=True)
+OTHERS |= dict(double_q=True, scale_rewards=True, center_rewards=True)
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_frequency=400)
 

@@ -217,7 +217,7 @@ def test_defaults_depend_on_the_environment_and_the_agents_and_give_way(parse):
         for env in ("pettingzoo:a.b", "gymnasium:a:b", "my_module:MyEnv"):
             args = parse(f"--env {env} --num-envs 3", script)
             assert (args.num_envs, args.gamma, args.window, args.scale_rewards) == (3, 0.9, 1, True)
-            assert args.center_rewards and args.limit_ends and args.double_q
+            assert args.center_rewards and args.double_q and not args.limit_ends
     args = parse("--env my_module:MyEnv --recurrent --no-scale-rewards")
     assert (args.window, args.gamma, args.scale_rewards) == (100, 0.9, False)
 
