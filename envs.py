@@ -278,14 +278,13 @@ class Copies:
 
     def _observe(self, e, observations, infos, shown):
         """Write what copy e shows to the agents in `shown` into obs, avail_actions and state."""
-        copy, infos = self.copies[e], infos or {}
         self.obs[e], self.avail_actions[e], self.avail_actions[e, :, 0] = 0, False, True
         for i, agent in enumerate(self.agents):
             if agent not in shown:
                 continue
             if agent not in observations:
                 self._fail(f"there is no observation of agent {agent}")
-            seen, mask = observations[agent], (infos.get(agent) or {}).get("action_mask")
+            seen, mask = observations[agent], ((infos or {}).get(agent) or {}).get("action_mask")
             if isinstance(seen, dict):
                 mask = seen.get("action_mask", mask)
             seen = np.asarray(self.flatten(self.spaces[i], seen))
@@ -300,22 +299,26 @@ class Copies:
                     self._fail(f"the action mask of agent {agent} must have {self.n_choices[i]} entries, got {mask}")
                 self.avail_actions[e, i, : len(mask)] &= np.asarray(mask, bool)
         if shown:
-            try:
-                state = copy.state()
-            except (AttributeError, NotImplementedError, TypeError):
-                state = None
-            except Exception:
-                if copy.agents:
-                    raise
-                state = ()
-            state = self.obs[e].ravel() if state is None else np.asarray(state, np.float32).ravel()
-            if self.state is None:
-                self.state_dim = len(state)
-                self.state = np.zeros((self.num_envs, self.state_dim), np.float32)
-            if len(state) == self.state_dim:
-                self.state[e] = state
-            elif copy.agents:  # else the state before the end stays: some have none once their agents are gone
-                self._fail(f"the state must have {self.state_dim} numbers, as at first, got {len(state)}")
+            self._observe_state(e)
+
+    def _observe_state(self, e):
+        copy = self.copies[e]
+        try:
+            state = copy.state()
+        except (AttributeError, NotImplementedError, TypeError):
+            state = None
+        except Exception:
+            if copy.agents:
+                raise
+            state = ()
+        state = self.obs[e].ravel() if state is None else np.asarray(state, np.float32).ravel()
+        if self.state is None:
+            self.state_dim = len(state)
+            self.state = np.zeros((self.num_envs, self.state_dim), np.float32)
+        if len(state) == self.state_dim:
+            self.state[e] = state
+        elif copy.agents:  # else the state before the end stays: some have none once their agents are gone
+            self._fail(f"the state must have {self.state_dim} numbers, as at first, got {len(state)}")
 
     def reset(self):
         for e, copy in enumerate(self.copies):
