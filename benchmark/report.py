@@ -112,7 +112,7 @@ def figure(game, algos, path):
     """IQM of the evaluations over steps, the interval as a band, the optimum and random play as lines."""
     fig = Figure(figsize=(7, 4), layout="constrained")
     axes = fig.subplots()
-    more_styles = zip(matplotlib.colormaps["tab10"].colors, ["-", "--", "-.", ":"] * 3)
+    more_styles = zip(matplotlib.colormaps["tab10"].colors * 2, ["-", "--", "-.", ":"] * 5)
     for algo, curves in algos.items():
         steps = min((curve["global_step"] for curve in curves.values()), key=len)
         returns = [np.interp(steps, curve["global_step"], curve["eval/return_mean"]) for curve in curves.values()]

@@ -82,7 +82,7 @@ GAMES = {
         f"{LARGE_TITLE} 1.5, entire grid in view", f"{HUNT} 1.5 {FOUR} {LONG}", None, -68.08, HUNTING, found=8.27
     ),
 }
-OTHERS = {
+OTHERS = {  # --limit-ends was the default until commit 9600e13; what has it was run before
     "simple_spread": Game(
         "mpe2 simple_spread_v3, 3 agents",
         "--env pettingzoo:mpe2.simple_spread_v3 --compile",
@@ -92,7 +92,7 @@ OTHERS = {
     ),
     "simple_speaker_listener": Game(
         "mpe2 simple_speaker_listener_v4",
-        "--env pettingzoo:mpe2.simple_speaker_listener_v4 --compile",
+        "--env pettingzoo:mpe2.simple_speaker_listener_v4 --compile --limit-ends",
         None,
         -81.16,
         EPYMARL.format(-18.4, -16.0, -11.6, LISTENER),
@@ -106,14 +106,14 @@ OTHERS = {
     ),
     "foraging_10x10-3p-3f": Game(
         "Level-based foraging 10x10, 3 players, 3 food",
-        f"--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 {LONG} --compile",
+        f"--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 {LONG} --compile --limit-ends",
         1,
         0.09,
         EPYMARL.format(0.93, 0.84, 0.84, ", in the version of 2021, which is easier"),
     ),
     "foraging_2021_10x10-3p-3f": Game(
         "Level-based foraging 10x10, 3 players, 3 food, in the version of 2021",
-        f"--env gymnasium:benchmark.studies.foraging_2021:Foraging2021-10x10-3p-3f-v1 {LONG} --compile",
+        f"--env gymnasium:benchmark.studies.foraging_2021:Foraging2021-10x10-3p-3f-v1 {LONG} --compile --limit-ends",
         1,
         0.14,
         EPYMARL.format(0.93, 0.84, 0.84, ""),
@@ -174,24 +174,18 @@ LOOKS_FURTHER = {
 }
 DOUBLE_Q = {f"{algo}-double-q": f"{SCRIPTS[algo]} --double-q" for algo in ("vdn", "qmix", "qtran-alt")}
 
-REMEDIES = ("double-q", "limit-ends", "scale-rewards", "center-rewards")
-WITHOUT = {
-    f"{algo}{name}": f"{SCRIPTS[algo]}{arguments}"
-    for algo in ("vdn", "qmix", "qtran-alt")
-    for name, arguments in [
-        ("", ""),
-        *((f"-no-{remedy}", f" --no-{remedy}") for remedy in REMEDIES),
-        ("-none", "".join(f" --no-{remedy}" for remedy in REMEDIES)),
-        ("-gamma-0.99", " --gamma 0.99"),
-    ]
+# By default the limit ended the games of others when these were run, until commit 9600e13.
+ENDED = {algo: f"{script} --limit-ends" for algo, script in SCRIPTS.items()}
+LIMIT_ENDS = {f"{algo}-limit-ends": script for algo, script in ENDED.items()}
+WITHOUT = {algo: ENDED[algo] for algo in ("vdn", "qmix", "qtran-alt")}
+WITHOUT |= {f"{algo}-no-limit-ends": SCRIPTS[algo] for algo in WITHOUT}
+WITHOUT |= {
+    f"qmix-no-{name}": f"{ENDED['qmix']} --no-{name}" for name in ("double-q", "scale-rewards", "center-rewards")
 }
-# Episodes end when all food has been taken, so --center-rewards has no effect in foraging once one has.
-FORAGING_WITHOUT = {
-    f"qmix-{name}": WITHOUT[f"qmix-{name}"] for name in ("no-double-q", "no-limit-ends", "no-scale-rewards")
-}
-FROM_1_SOON = {f"{algo}-from-1-over-0.05": f"{script} {FROM_1} 0.05" for algo, script in SCRIPTS.items()}
-FROM_1_LATE = {f"{algo}-from-1-over-0.8": f"{script} {FROM_1} 0.8" for algo, script in SCRIPTS.items() if algo != "iql"}
-BUFFER_200K = {"vdn-from-1-over-0.05-buffer-200k": f"{SCRIPTS['vdn']} {FROM_1} 0.05 --buffer-size 200_000"}
+GAMMA_099 = {"qmix-gamma-0.99": f"{ENDED['qmix']} --gamma 0.99"}
+FROM_1_SOON = {f"{algo}-from-1-over-0.05": f"{script} {FROM_1} 0.05" for algo, script in ENDED.items()}
+FROM_1_LATE = {f"{algo}-from-1-over-0.8": f"{script} {FROM_1} 0.8" for algo, script in ENDED.items() if algo != "iql"}
+BUFFER_200K = {"vdn-from-1-over-0.05-buffer-200k": f"{ENDED['vdn']} {FROM_1} 0.05 --buffer-size 200_000"}
 
 SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
@@ -219,9 +213,10 @@ SUITES = {
     ],
     "environments": [Row(game, SCRIPTS, 3) for game in [*OTHERS, "foraging_10x10-3p-3f_recurrent"]],
     "remedies": [
-        Row("simple_spread_short", WITHOUT, 1),
-        Row("foraging_8x8-2p-2f-coop_short", {algo: WITHOUT[algo] for algo in ("qmix", "qmix-gamma-0.99")}, 3),
-        Row("foraging_8x8-2p-2f-coop_short", FORAGING_WITHOUT, 1),
+        Row("simple_spread", LIMIT_ENDS, 2),
+        Row("foraging_8x8-2p-2f-coop", LIMIT_ENDS, 3),
+        Row("simple_spread_short", WITHOUT | GAMMA_099, 1),
+        Row("foraging_8x8-2p-2f-coop_short", {"qmix": ENDED["qmix"]} | GAMMA_099, 3),
         Row("simple_speaker_listener", BUFFER_200K, 1),
         *(
             Row(game, FROM_1_SOON, 1)

@@ -246,13 +246,15 @@ def test_what_exploration_does_in_other_environments_comes_from_the_raw_curves()
     page = (ROOT / "benchmark/results/remedies/README.md").read_text()
     rows = page[page.index("| environment | epsilon |") :].split("\n\n")[0].splitlines()[2:]
     folders = {
-        "0.4, 100 %": ("environments", ""),
+        "0.4, 100 %": ("remedies", "-limit-ends"),
         "1, 5 %": ("remedies", "-from-1-over-0.05"),
         "1, 80 %": ("remedies", "-from-1-over-0.8"),
     }
     assert len(rows) > len(suites.OTHERS)
     for game, schedule, *cells in [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]:
         suite, suffix = folders[schedule]
+        if suffix == "-limit-ends" and "--limit-ends" in suites.GAMES[game].arguments:
+            suite, suffix = "environments", ""
         for algo, cell in zip(suites.SCRIPTS, cells, strict=True):
             folder = ROOT / f"benchmark/results/{suite}/{game}__{algo}{suffix}__1"
             assert cell == (f"{report.last_ten({1: report.curve(folder)})[0]:.2f}" if folder.exists() else ""), folder

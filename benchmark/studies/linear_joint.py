@@ -6,7 +6,7 @@ can be written as Q' exactly, and is learned as VDN learns its Q_tot; all else i
 logs it has. It is no use as an algorithm. Run it from the project's folder:
 
     python -m benchmark.studies.linear_joint --env pettingzoo:mpe2.simple_spread_v3 --total-timesteps 300_000 \
-        --start-e 1.0 --exploration-fraction 0.05 --compile --seed 1
+        --start-e 1.0 --exploration-fraction 0.05 --limit-ends --compile --seed 1
 """
 
 import torch
