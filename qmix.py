@@ -109,7 +109,7 @@ class Args:
     double_q: bool = False
     """the online networks choose the best actions in the target (van Hasselt et al. 2016), not the target networks"""
     limit_ends: bool = False
-    """the time limit ends the game: nothing is bootstrapped from the last observation, of which nothing is learned"""
+    """the time limit ends the game: nothing is bootstrapped from the last observation"""
     scale_rewards: bool = False
     """learn from rewards divided by the standard deviation of all rewards so far"""
     center_rewards: bool = False
