@@ -84,7 +84,7 @@ def table(game, algos):
         returns, last = last_ten(curves), np.array([curve["eval/return_mean"][-1] for curve in curves.values()])
         row = [f"`{algo}`", f"{iqm(returns):.2f}"]
         row.append("{:.2f} to {:.2f}".format(*interval(returns)) if len(returns) > 1 else "one seed")
-        row.append(" / ".join(f"{value:.1f}" for value in returns) if len(returns) < 10 else f"{len(returns)} seeds")
+        row.append(" / ".join(f"{value:.2f}" for value in returns) if len(returns) < 10 else f"{len(returns)} seeds")
         if known:
             solved = [
                 curve["charts/seconds"][curve["eval/return_mean"] >= game.solved * game.optimum]

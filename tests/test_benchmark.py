@@ -242,8 +242,8 @@ def test_table_of_known_curves():
         "| algorithm | last ten, IQM | 95 % interval | by seed | of 10 | seconds to 90% of it | last evaluation, IQM "
         "| steps | updates | seconds in all | steps/s | peak MiB |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| `vdn` | 1.10 | one seed | 1.1 | 11% | - | 2.00 | 17,600 | 1,000 | 110 | 100 | 210 |",
-        "| `qtran-alt` | 7.50 | 6.00 to 9.00 | 6.0 / 9.0 | 75% | 20 / 10 | 9.00 | 4,800 | 1,000 | 30 | 100 | 309 |",
+        "| `vdn` | 1.10 | one seed | 1.10 | 11% | - | 2.00 | 17,600 | 1,000 | 110 | 100 | 210 |",
+        "| `qtran-alt` | 7.50 | 6.00 to 9.00 | 6.00 / 9.00 | 75% | 20 / 10 | 9.00 | 4,800 | 1,000 | 30 | 100 | 309 |",
     ]
     # beside published figures stands what they are, the best mean over seeds: of (1 + 9) / 2, (9 + 8) / 2, (8 + 10) / 2
     text = report.table(game._replace(paper="Papoudakis et al."), algos).splitlines()
@@ -361,7 +361,7 @@ def test_run_and_report(project, monkeypatch, capsys):
     __main__.report("smoke")
     mean = report.curve(kept)["eval/return_mean"][-10:].mean()
     readme = (kept.parent / "README.md").read_text()
-    assert f"| `vdn` | {mean:.2f} | one seed | {mean:.1f} |" in readme and "### Two-step game" in readme
+    assert f"| `vdn` | {mean:.2f} | one seed | {mean:.2f} |" in readme and "### Two-step game" in readme
     assert (kept.parent / "figures/two_step_game.png").stat().st_size > 10_000
 
     readme = readme.replace("# Suite smoke", "# Suite smoke\n\nWritten by hand.")
