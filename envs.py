@@ -52,17 +52,20 @@ def make(name, /, num_envs, seed, **options):
         np.random.seed(seed)  # some draw from these two, and not from a generator of their own
         copies, make_copy = [], import_library(name, options)
         try:
-            with errors_of(name, "its constructor", but=(InvalidEnv, TypeError)):
-                for _ in range(num_envs):
-                    copies.append(make_copy())
+            with errors_of(name, "its constructor"):
+                try:
+                    for _ in range(num_envs):
+                        copies.append(make_copy())
+                except TypeError as error:
+                    if any(f"keyword argument {key!r}" in str(error) for key in options):
+                        raise InvalidEnv(f"{name}: {error}") from None
+                    raise
                 env = Copies(name, copies, seed)
             return Checked(env, name, num_envs)
-        except BaseException as error:
+        except BaseException:
             for copy in copies:
                 with suppress(Exception, SystemExit):  # the first error is what matters
                     copy.close()
-            if isinstance(error, TypeError) and "unexpected keyword" in str(error):
-                raise InvalidEnv(f"{name}: {error}") from None
             raise
     cls = ENVS[name] if name in ENVS else import_class(name)
     try:
@@ -96,7 +99,7 @@ def import_class(name):
         others = "pettingzoo:MODULE, gymnasium:MODULE:ID, or module:Class"
         raise InvalidEnv(f"environment must be one of {', '.join(ENVS)}, {others}, got {name!r}")
     try:
-        with errors_of(name, "the import of its module", but=ModuleNotFoundError):
+        with errors_of(name, "the import of its module", but=(ModuleNotFoundError,)):
             module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):  # else it is one that the module imports
@@ -114,7 +117,7 @@ def errors_of(name, where, but=()):
     """Say whose error it is, and let it pass with its traceback. sys.exit is an error, too."""
     try:
         yield
-    except but:
+    except (InvalidEnv, *but):
         raise
     except SystemExit as error:
         if error.code in (130, 143):  # SIGINT or SIGTERM, see `main` in the scripts
@@ -128,16 +131,16 @@ def errors_of(name, where, but=()):
 def import_library(name, options):
     """A function that makes one copy of the environment that the name says, with the parallel API of PettingZoo."""
     library, module_name, *env_id = name.split(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise InvalidEnv(f"environment must be pettingzoo:MODULE or gymnasium:MODULE:ID, got {name!r}")
     try:
-        with errors_of(name, "the import of its module", but=ModuleNotFoundError):
+        with errors_of(name, "the import of its module", but=(ModuleNotFoundError,)):
             module = importlib.import_module(module_name)
         if library == "gymnasium":
             import gymnasium
     except ModuleNotFoundError as error:
-        missing = (error.name or module_name).partition(".")[0]
-        raise InvalidEnv(
-            f"environment {name}: there is no module {error.name}; perhaps pip install {missing}"
-        ) from None
+        hint = "" if "." in str(error.name) else f"; perhaps pip install {error.name}"
+        raise InvalidEnv(f"environment {name}: there is no module {error.name}{hint}") from None
     if library == "pettingzoo":
         if env_id or not hasattr(module, "parallel_env"):
             raise InvalidEnv(
@@ -192,15 +195,21 @@ class Parallel:
         if value.dtype.kind not in "biuf" or value.shape not in ((), (len(self.agents),)):
             raise InvalidEnv(
                 f"{self.env.spec.id}: reward, terminated and truncated must be a number, or one for each of "
-                f"{len(self.agents)} agents, got {value}"
+                f"{len(self.agents)} agents, got {value.tolist()}"
             )
         return value
 
     def _infos(self, info):
+        if not isinstance(info, dict):
+            raise InvalidEnv(f"{self.env.spec.id}: info must be a dict, got {info}")
         masks = info.get("action_mask")
         if masks is None and hasattr(self.unwrapped, "get_avail_actions"):
             masks = self.unwrapped.get_avail_actions()
-        return {} if masks is None else {i: {"action_mask": mask} for i, mask in enumerate(masks)}
+        if masks is None:
+            return {}
+        if not isinstance(masks, (list, tuple, np.ndarray)) or len(masks) != len(self.agents):
+            raise InvalidEnv(f"{self.env.spec.id}: action_mask must have one row for each of {len(self.agents)} agents")
+        return {i: {"action_mask": mask} for i, mask in enumerate(masks)}
 
     def close(self):
         self.env.close()
@@ -257,17 +266,16 @@ class Copies:
         raise InvalidEnv(f"environment {self.name}: {message}")
 
     def _limit(self):
-        """The number of steps after which an episode is cut off, as the first copy has it."""
+        """The number of steps after which an episode is cut off, as the first copy has it: the least that it names."""
         copy = self.copies[0]
-        places = [
-            getattr(getattr(copy, "env", None), "spec", None),
-            copy.unwrapped,
-            getattr(copy.unwrapped, "env", None),
-        ]
-        for place in places:  # the TimeLimit of gymnasium.make comes first
-            for name in ("max_episode_steps", "_max_episode_steps", "max_cycles", "max_steps"):
-                if isinstance(getattr(place, name, None), Integral):
-                    return int(getattr(place, name))
+        unwrapped = getattr(copy, "unwrapped", copy)
+        # The TimeLimit of gymnasium.make, then the environment's own.
+        places = getattr(getattr(copy, "env", None), "spec", None), unwrapped, getattr(unwrapped, "env", None)
+        names = "max_episode_steps", "_max_episode_steps", "max_cycles", "max_steps"
+        limits = [getattr(place, name, None) for place in places for name in names]
+        limits = [int(limit) for limit in limits if isinstance(limit, Integral) and limit > 0 and limit is not True]
+        if limits:
+            return min(limits)
         self._fail(
             "it does not say after how many steps an episode ends: there is no max_cycles, max_steps or "
             "max_episode_steps. docs/environments.md shows how to set it"
@@ -287,7 +295,10 @@ class Copies:
             seen, mask = observations[agent], ((infos or {}).get(agent) or {}).get("action_mask")
             if isinstance(seen, dict):
                 mask = seen.get("action_mask", mask)
-            seen = np.asarray(self.flatten(self.spaces[i], seen))
+            try:
+                seen = np.asarray(self.flatten(self.spaces[i], seen))
+            except (KeyError, IndexError, TypeError, ValueError):
+                self._fail(f"agent {agent} observes what is not in its space, {self.spaces[i]}")
             if seen.shape != self.scales[i].shape:
                 self._fail(
                     f"agent {agent} must observe {len(self.scales[i])} numbers, as its space says, got {len(seen)}"
@@ -304,8 +315,12 @@ class Copies:
     def _observe_state(self, e):
         copy = self.copies[e]
         try:
-            state = copy.state()
-        except (AttributeError, NotImplementedError, TypeError):
+            state = copy.state() if hasattr(copy, "state") else None
+        except NotImplementedError:
+            state = None
+        except (AttributeError, TypeError) as error:  # some have an attribute of this name
+            if self.state is None:
+                print(f"environment {self.name}: no state() ({error}), all observations instead", file=sys.stderr)
             state = None
         except Exception:
             if copy.agents:
@@ -323,10 +338,12 @@ class Copies:
     def reset(self):
         for e, copy in enumerate(self.copies):
             result = copy.reset(seed=self.seeds[e] if self.seeds else None)
-            if not isinstance(result, tuple) or len(result) != 2:
+            if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], (dict, type(None))):
                 self._fail("reset() must return observations and infos, as in PettingZoo's parallel API of today")
             self.ended[e] = set()
             self._observe(e, *result, self._living(e))
+        if self.state is None:
+            self._fail("no agent lives after reset()")
         self.seeds, self.t = None, 0
         return self.obs.copy(), self.state.copy()
 
@@ -335,11 +352,12 @@ class Copies:
         self.agent_reward[:] = 0
         terminated = np.zeros(self.num_envs, bool)
         for e, copy in enumerate(self.copies):
-            living = self._living(e)
+            living = shown = self._living(e)
             if living:
                 chosen = {a: int(u) + s for a, u, s in zip(self.agents, actions[e], self.starts) if a in living}
                 result = copy.step(chosen)
-                if len(result) != 5 or not all(isinstance(x, dict) for x in result[:4]):
+                five = isinstance(result, tuple) and len(result) == 5
+                if not five or not all(isinstance(x, dict) for x in (*result[:4], result[4] or {})):
                     self._fail(
                         "step() must return observations, rewards, terminations, truncations and infos, each by agent, "
                         "as in PettingZoo's parallel API of today"
@@ -356,7 +374,10 @@ class Copies:
                 at_limit = not living and self.t == self.episode_limit  # learning may bootstrap from what is seen then
                 shown = [agent for agent in chosen if agent in observations] if at_limit else living
                 self._observe(e, observations, infos, shown)
-            terminated[e] = not living and self.t < self.episode_limit
+                if at_limit:  # some allow nothing then, and whatever is valued then counts
+                    none = ~self.avail_actions[e].any(axis=1)
+                    self.avail_actions[e, none] = self.all_actions[none]
+            terminated[e] = not living and not shown
         return self.obs.copy(), self.state.copy(), self.agent_reward.sum(axis=1), terminated
 
     def close(self):
@@ -378,6 +399,7 @@ class Checked:
             value = getattr(env, attribute, None)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 self._fail(f"{attribute} must be an integer of at least 1, got {value!r}")
+            setattr(self, attribute, int(value))  # a small NumPy integer would overflow
         if env.num_envs != num_envs:
             self._fail(f"num_envs must be what the constructor was given, {num_envs}, got {env.num_envs}")
         for method in ("reset", "step"):

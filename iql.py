@@ -559,6 +559,8 @@ def parse():
             exit_with_error(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
     if not args.max_grad_norm:
         exit_with_error("--max-grad-norm must be above 0, got 0.0: nothing would be learned")
+    if sum(word.partition("=")[0] in ("--env-args", "--env_args") for word in sys.argv) > 1:
+        exit_with_error("--env-args must be given once, with all options: the last one would replace the others")
     for name in {"num_envs", "seed"} & set(args.env_args):
         exit_with_error(f"--env-args cannot set {name}, use --{name.replace('_', '-')}")
     for name in ("exp_name", "wandb_project_name"):

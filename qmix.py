@@ -178,7 +178,8 @@ class Mixer(nn.Module):
     def forward(self, values, state):
         """values [T, B, n_agents], Q_i at one action each, state [T, B, state_dim] -> q_tot [T, B]."""
         # At most 1: the weights would grow with the state, and with them the value of going far (docs/environments.md).
-        state = state / state.float().abs().amax(-1, keepdim=True).clamp(min=1)
+        state = state.float()
+        state = state / state.abs().amax(-1, keepdim=True).clamp(min=1)
         w1 = self.hyper_w1(state).abs().unflatten(-1, (values.shape[-1], -1))  # [T, B, n_agents, embed_dim]
         hidden = F.elu((values[..., None] * w1).sum(-2) + self.hyper_b1(state))  # [T, B, embed_dim]
         return (self.hyper_w2(state).abs() * hidden).sum(-1) + self.hyper_b2(state).squeeze(-1)
@@ -585,6 +586,8 @@ def parse():
             exit_with_error(f"--{name.replace('_', '-')} must be in {allowed}, got {value}")
     if not args.max_grad_norm:
         exit_with_error("--max-grad-norm must be above 0, got 0.0: nothing would be learned")
+    if sum(word.partition("=")[0] in ("--env-args", "--env_args") for word in sys.argv) > 1:
+        exit_with_error("--env-args must be given once, with all options: the last one would replace the others")
     for name in {"num_envs", "seed"} & set(args.env_args):
         exit_with_error(f"--env-args cannot set {name}, use --{name.replace('_', '-')}")
     for name in ("exp_name", "wandb_project_name"):

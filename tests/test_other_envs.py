@@ -34,6 +34,7 @@ WAREHOUSE = "gymnasium:rware:rware-tiny-2ag-v2"
         ("pettingzoo:mpe2.simple_reference_v3", {}, (2, 50, 21, 42), 25),
         (FORAGING, {}, (2, 6, 12, 24), 50),
         (FORAGING, {"max_episode_steps": 20}, (2, 6, 12, 24), 20),
+        (FORAGING, {"max_episode_steps": 100}, (2, 6, 12, 24), 50),  # it has a limit of its own
         (WAREHOUSE, {}, (2, 5, 71, 142), 500),
     ],
     ids=str,
@@ -229,6 +230,10 @@ def test_a_time_limit_can_be_set_where_the_environment_says_none(mortal, monkeyp
         ("pettingzoo:pettingzoo.classic.connect_four_v3", {}, "has no parallel_env; agents that take turns are not"),
         ("pettingzoo:no_such_package.env_v1", {}, "there is no module no_such_package; perhaps pip install no_such"),
         ("gymnasium:no_such_package:Env-v1", {}, "there is no module no_such_package; perhaps pip install no_such"),
+        ("pettingzoo:mpe2.no_such_v3", {}, "there is no module mpe2.no_such_v3$"),
+        ("pettingzoo:", {}, "must be pettingzoo:MODULE or gymnasium:MODULE:ID, got 'pettingzoo:'"),
+        ("gymnasium::Env-v1", {}, "must be pettingzoo:MODULE or gymnasium:MODULE:ID, got 'gymnasium::Env-v1'"),
+        ("pettingzoo:.mpe2", {}, "must be pettingzoo:MODULE or gymnasium:MODULE:ID, got 'pettingzoo:.mpe2'"),
         ("gymnasium:lbforaging", {}, "must be gymnasium:MODULE:ID"),
         ("gymnasium:lbforaging:Foraging-v9", {}, "with an ID that the module registers"),
         ("gymnasium:gymnasium:CartPole-v1", {}, "action_space must be a Tuple"),
@@ -262,12 +267,17 @@ OBS = {agent: np.full((2, 2), 51, np.uint8) for agent in "ab"}
         ("observation_space", lambda self, agent: None, "must have a fixed number of numbers, agent a has None"),
         ("observation_space", lambda self, agent: spaces.Sequence(spaces.Discrete(2)), "must have a fixed number"),
         ("observation_space", lambda self, agent: spaces.Box(0, 1, (5,)), "agent a must observe 5 numbers, .* got 4"),
+        ("observation_space", lambda self, agent: spaces.Discrete(4), r"what is not in its space, Discrete\(4\)"),
         ("reset", lambda self, seed=None: {"a": 0, "b": 0}, r"reset\(\) must return observations and infos"),
+        ("reset", lambda self, seed=None: (OBS, [{}, {}]), r"reset\(\) must return observations and infos"),
+        ("reset", lambda self, seed=None: setattr(self, "agents", []) or ({}, {}), r"no agent lives after reset\(\)"),
         ("step", replace(0, {}), "there is no observation of agent a"),
         ("step", replace(1, {"a": np.array([1.0, 2.0])}), r"reward of a must be a number, got \["),
         ("step", replace(1, {"c": 1.0}), "agent c is not among possible_agents"),
         ("step", replace(1, 1.0), r"step\(\) must return observations, rewards, .* each by agent"),
         ("step", lambda self, actions: ({}, {}, {}, {}), r"step\(\) must return observations, rewards"),
+        ("step", lambda self, actions: None, r"step\(\) must return observations, rewards"),
+        ("step", replace(4, [{}, {}]), r"step\(\) must return observations, rewards"),
         ("step", replace(4, {"a": {"action_mask": [1] * 4}}), "action mask of agent a must have 3 entries, got"),
         ("state", lambda self: np.zeros(3 + self.t), "state must have 3 numbers, as at first, got 4"),
     ],
@@ -280,6 +290,52 @@ def test_what_is_not_the_parallel_api_is_refused_in_one_line(mortal, monkeypatch
     with pytest.raises(envs.InvalidEnv, match=message) as error:
         envs.check(envs.make(mortal, 3, 0, masks="infos"))
     assert "\n" not in str(error.value) and Mortal.closed in (0, 3)
+
+
+def test_whose_error_it_is_is_said_once(mortal, monkeypatch, capsys):
+    """Ours in one line, which the scripts print; theirs with a line before its traceback, as it is theirs."""
+    env = envs.make(mortal, 1, 0)
+    monkeypatch.setattr(Mortal, "step", lambda self, actions: None)
+    with pytest.raises(envs.InvalidEnv):
+        env.step(np.zeros((1, 2), int))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(Mortal, "__init__", lambda self, **options: (lambda: 0)(inner=1))
+    with pytest.raises(TypeError, match="'inner'"):
+        envs.make(mortal, 1, 0, masks="infos")
+    assert capsys.readouterr().err == f"error inside environment {mortal}, in its constructor:\n"
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_nothing_is_bootstrapped_where_nothing_is_observed_at_the_limit(mortal, monkeypatch, shown):
+    monkeypatch.setattr(Mortal, "max_cycles", 3)
+    now = Mortal._now
+    monkeypatch.setattr(Mortal, "_now", lambda self: (OBS if shown else {}, {}) if not self.agents else now(self))
+    env = envs.make(mortal, 2, 0, masks="infos")
+    ends = [env.step(np.full((2, 2), 2)) for _ in range(3)]
+    assert [terminated.tolist() for *_, terminated in ends] == [[False] * 2, [False] * 2, [not shown] * 2]
+    assert ends[-1][0].any() == shown
+
+
+def test_where_no_action_is_left_at_the_limit_all_count(mortal, monkeypatch):
+    monkeypatch.setattr(Mortal, "max_cycles", 2)
+
+    def step(self, actions):
+        self.t += 1
+        mask = {"action_mask": [self.t < 2] * 3}
+        return OBS, dict.fromkeys("ab", 1.0), {}, dict.fromkeys("ab", self.t == 2), {"a": mask}
+
+    monkeypatch.setattr(Mortal, "step", step)
+    env = envs.make(mortal, 1, 0, masks="infos")
+    envs.check(env)
+    assert env.t == 2 and not env.ended.any() and env.avail_actions.all()
+
+
+@pytest.mark.parametrize("state", [lambda self: len(None), property(lambda self: np.zeros(7))])
+def test_a_state_that_cannot_be_asked_for_is_all_observations_and_it_says_so(mortal, monkeypatch, capsys, state):
+    monkeypatch.setattr(Mortal, "state", state, raising=False)
+    assert envs.make(mortal, 2, 0).state_dim == 8
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"environment {mortal}: no state() (") and line.endswith("all observations instead")
 
 
 def test_agents_that_only_terminations_and_truncations_tell_of(mortal, monkeypatch):
@@ -410,6 +466,20 @@ def test_gymnasium_returns_that_are_refused(returned):
 def test_gymnasium_observations_that_are_not_one_for_each_agent(monkeypatch, space):
     monkeypatch.setattr(Tuples, "observation_space", space)
     with pytest.raises(envs.InvalidEnv, match="observation_space must be a Tuple, one space for each agent"):
+        envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0)
+
+
+@pytest.mark.parametrize(
+    "info, message",
+    [
+        (None, "info must be a dict, got None"),
+        ({"action_mask": 5}, "action_mask must have one row for each of 2 agents"),
+        ({"action_mask": [[1, 1, 1]]}, "action_mask must have one row for each of 2 agents"),
+    ],
+)
+def test_gymnasium_infos_that_are_refused(monkeypatch, info, message):
+    monkeypatch.setattr(Tuples, "reset", lambda self, seed=None, options=None: ((np.ones(2),) * 2, info))
+    with pytest.raises(envs.InvalidEnv, match=message):
         envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0)
 
 

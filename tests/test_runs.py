@@ -289,6 +289,8 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
         ("--env-args view 0", "predator_prey: view must be an integer of at least 1, got 0"),
         ("--env-args n_predators 30", "predator_prey: n_predators + n_prey must be at most 25"),
         ("--env-args seed 3", "--env-args cannot set seed, use --seed"),
+        ("--env-args penalty 1 --env-args view 2", "--env-args must be given once, with all options"),
+        ("--env-args penalty 1 --env_args=view 2", "--env-args must be given once, with all options"),
         ("--env-args num_envs 3", "--env-args cannot set num_envs, use --num-envs"),
         pytest.param(
             "--cuda",
@@ -316,6 +318,31 @@ def test_malformed_arguments_are_named(run, argv, capsys):
     stdout, stderr = capsys.readouterr()
     assert argv.split()[0] in stderr
     assert (stopped.value.code, stdout, list(Path.cwd().iterdir())) == (2, "", [])
+
+
+class Typed:
+    """Observations, states and rewards have the type it is told, and its limit a small one."""
+
+    n_agents, n_actions, obs_dim, state_dim, episode_limit = 2, 3, 4, 5, np.int8(20)
+
+    def __init__(self, num_envs, seed, dtype):
+        self.num_envs, self.dtype = num_envs, dtype
+        self.avail_actions = np.ones((num_envs, 2, 3), bool)
+
+    def reset(self):
+        return np.ones((self.num_envs, 2, 4), self.dtype), np.ones((self.num_envs, 5), self.dtype)
+
+    def step(self, actions):
+        return *self.reset(), np.ones(self.num_envs, self.dtype), np.zeros(self.num_envs, bool)
+
+
+@each_algorithm
+@pytest.mark.parametrize("dtype", ["float64", "float16", "uint8", "bool"])
+def test_environments_of_any_type_of_numbers(run, algo, dtype):
+    script, *variant = ALGORITHMS[algo]
+    options = ["--env", f"{__name__}:Typed", "--env-args", "dtype", dtype]
+    rows = run(script, *variant, *options, "--total-timesteps", 400, "--eval-interval", 200, "--num-envs", 4)
+    assert [row["eval/return_mean"] for row in rows] == [20, 20] and rows[-1]["losses/td"] > 0
 
 
 def test_mistakes_as_a_process(tmp_path):
