@@ -86,12 +86,13 @@ def table(game, algos):
         row.append("{:.2f} to {:.2f}".format(*interval(returns)) if len(returns) > 1 else "one seed")
         row.append(" / ".join(f"{value:.2f}" for value in returns) if len(returns) < 10 else f"{len(returns)} seeds")
         if known:
+            enough = game.solved * game.optimum
             solved = [
-                curve["charts/seconds"][curve["eval/return_mean"] >= game.solved * game.optimum]
-                for curve in curves.values()
+                f"{curve['charts/seconds'][curve['eval/return_mean'] >= enough][0]:.0f}" if value >= enough else "-"
+                for curve, value in zip(curves.values(), returns)
             ]
             row.append(f"{iqm(returns) / game.optimum:.0%}")
-            row.append(" / ".join(f"{seconds[0]:.0f}" if len(seconds) else "-" for seconds in solved))
+            row.append(" / ".join(solved))
         if published:
             evaluations = min(len(curve["eval/return_mean"]) for curve in curves.values())
             means = np.mean([curve["eval/return_mean"][:evaluations] for curve in curves.values()], axis=0)
