@@ -248,7 +248,7 @@ def test_table_of_known_curves():
     # beside published figures stands what they are, the best mean over seeds: of (1 + 9) / 2, (9 + 8) / 2, (8 + 10) / 2
     text = report.table(game._replace(paper="Papoudakis et al."), algos).splitlines()
     assert "| seconds to 90% of it | best evaluation | exploring, last ten | last evaluation, IQM |" in text[0]
-    assert "| - | 2.00 | -1.90 | 2.00 |" in text[2] and "| 20 / 10 | 9.00 | 4.50 | 9.00 |" in text[3]
+    assert "| - | 2.00 | -1.90 | 2.00 |" in text[2] and "| - / 10 | 9.00 | 4.50 | 9.00 |" in text[3]
 
 
 @pytest.fixture
