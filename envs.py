@@ -114,7 +114,7 @@ def import_class(name):
 
 @contextmanager
 def errors_of(name, where, but=()):
-    """Say whose error it is, and let it pass with its traceback. sys.exit is an error, too."""
+    """Say whose error it is, unless it is ours, and let it pass with its traceback. sys.exit is an error, too."""
     try:
         yield
     except (InvalidEnv, *but):

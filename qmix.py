@@ -177,8 +177,8 @@ class Mixer(nn.Module):
 
     def forward(self, values, state):
         """values [T, B, n_agents], Q_i at one action each, state [T, B, state_dim] -> q_tot [T, B]."""
-        # At most 1: the weights would grow with the state, and with them the value of going far (docs/environments.md).
         state = state.float()
+        # At most 1: the weights would grow with the state, and with them the value of going far (docs/environments.md).
         state = state / state.abs().amax(-1, keepdim=True).clamp(min=1)
         w1 = self.hyper_w1(state).abs().unflatten(-1, (values.shape[-1], -1))  # [T, B, n_agents, embed_dim]
         hidden = F.elu((values[..., None] * w1).sum(-2) + self.hyper_b1(state))  # [T, B, embed_dim]
