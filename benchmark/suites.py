@@ -92,7 +92,7 @@ OTHERS = {  # --limit-ends was the default until commit 9600e13; what has it was
     ),
     "simple_speaker_listener": Game(
         "mpe2 simple_speaker_listener_v4",
-        "--env pettingzoo:mpe2.simple_speaker_listener_v4 --compile --limit-ends",
+        "--env pettingzoo:mpe2.simple_speaker_listener_v4 --compile",
         None,
         -81.16,
         EPYMARL.format(-18.4, -16.0, -11.6, LISTENER),
@@ -214,6 +214,7 @@ SUITES = {
     "environments": [Row(game, SCRIPTS, 3) for game in [*OTHERS, "foraging_10x10-3p-3f_recurrent"]],
     "remedies": [
         Row("simple_spread", LIMIT_ENDS, 2),
+        Row("simple_speaker_listener", LIMIT_ENDS, 2),
         Row("foraging_8x8-2p-2f-coop", LIMIT_ENDS, 3),
         Row("simple_spread_short", WITHOUT | GAMMA_099, 1),
         Row("foraging_8x8-2p-2f-coop_short", {"qmix": ENDED["qmix"]} | GAMMA_099, 3),
