@@ -97,25 +97,6 @@ def test_flops_of_an_update_are_those_that_torch_counts(algorithm, game, name):
     assert speed.flops(algorithm, args, env) == pytest.approx(counter.get_total_flops(), rel=0.002)
 
 
-@pytest.mark.parametrize(
-    "optimum, arguments, result",
-    [
-        (-100, "--env matrix_game --total-timesteps 600 --eval-interval 200", 200),
-        (100, "--env matrix_game --total-timesteps 600 --eval-interval 200", None),
-        (100, "--env matrix_game --gamma 2", "exit code 2"),
-    ],
-    ids=["at the first evaluation", "never", "failed"],
-)
-def test_time_to_solve(optimum, arguments, result, monkeypatch):
-    monkeypatch.setitem(suites.GAMES, "game", suites.Game("", arguments, optimum, 0, ""))
-    if isinstance(result, str):
-        with pytest.raises(SystemExit, match=result):
-            speed.time_to_solve("game", seed=1)
-    else:
-        solved = speed.time_to_solve("game", seed=1)
-        assert solved is None if result is None else (solved[0] > 0 and solved[1] == result)
-
-
 def test_jaxmarl_beside_ours(tmp_path, monkeypatch, capsys):
     """With a stand-in for JaxMARL that takes 1.6 seconds for a round on one CPU, and half of it on two."""
     python, asked = tmp_path / "python", tmp_path / "asked"

@@ -170,13 +170,16 @@ def test_own_environment_example_runs(tmp_path):
     assert len(returns) == 10 and returns[-1] > 0.9  # both pull as soon as the light is on
 
 
-def test_model_loading_example_runs(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", LOGGING, re.S)
+def test_examples_of_plotting_and_model_loading_run(tmp_path):
     run, _ = logged("vdn.py", tmp_path, "--total-timesteps", "100", "--num-envs", "1")
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + example.replace("runs/<run>", f"runs/{run.name}")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"return -?\d.*\n", done.stdout)
+    printed = ""
+    for example in re.findall(r"```python\n(.*?)```", LOGGING, re.S):
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + example.replace("runs/<run>", f"runs/{run.name}")
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout
+    assert (tmp_path / "return.png").stat().st_size > 5000
+    assert re.fullmatch(r"return -?\d.*\n", printed)
 
 
 def test_published_numbers_come_from_the_raw_curves(tmp_path, monkeypatch):
@@ -245,18 +248,11 @@ def test_results_of_other_environments_in_the_documentation_come_from_the_raw_cu
 def test_what_exploration_does_in_other_environments_comes_from_the_raw_curves():
     page = (ROOT / "benchmark/results/remedies/README.md").read_text()
     rows = page[page.index("| environment | epsilon |") :].split("\n\n")[0].splitlines()[2:]
-    folders = {
-        "0.4, 100 %": ("remedies", "-limit-ends"),
-        "1, 5 %": ("remedies", "-from-1-over-0.05"),
-        "1, 80 %": ("remedies", "-from-1-over-0.8"),
-    }
+    suffixes = {"0.4, 100 %": "-limit-ends", "1, 5 %": "-from-1-over-0.05", "1, 80 %": "-from-1-over-0.8"}
     assert len(rows) > len(suites.OTHERS)
     for game, schedule, *cells in [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]:
-        suite, suffix = folders[schedule]
-        if suffix == "-limit-ends" and "--limit-ends" in suites.GAMES[game].arguments:
-            suite, suffix = "environments", ""
         for algo, cell in zip(suites.SCRIPTS, cells, strict=True):
-            folder = ROOT / f"benchmark/results/{suite}/{game}__{algo}{suffix}__1"
+            folder = ROOT / f"benchmark/results/remedies/{game}__{algo}{suffixes[schedule]}__1"
             assert cell == (f"{report.last_ten({1: report.curve(folder)})[0]:.2f}" if folder.exists() else ""), folder
 
 
@@ -346,7 +342,7 @@ def test_returns_with_a_linear_joint_network_come_from_the_raw_curves():
         with open(ROOT / "benchmark/results" / folder / "metrics.csv", newline="") as file:
             last = [*csv.DictReader(file)][-5:]
         mean = {name: sum(float(row[name]) for row in last) / 5 for name in last[0]}
-        assert last_five == f"{mean['eval/return_mean']:.1f}" and last_five in ENVIRONMENTS
+        assert last_five == f"{mean['eval/return_mean']:.1f}"
         assert d == ([f"{mean['values/abs_d_greedy']:.2f}"] if "qtran" in folder else []), folder
 
 
@@ -365,6 +361,9 @@ def test_speed_in_the_documentation_is_what_the_benchmark_printed():
         assert "```\n" + (ROOT / "benchmark/results" / name).read_text() + "```" in page
     on_cpu, on_gpu = re.findall(r"^default +2v1 +qtran-alt .* (\S+)$", page, re.M)
     assert f"QTRAN-alt trains at {on_gpu} steps/s, on the CPU above at {on_cpu}" in " ".join(page.split())
+    solved = re.findall(r"\d+ / \d+ / \d+", page)
+    rows = re.findall(r"\| `qtran-alt` .* \| (\d+ / \d+ / \d+) \|", (ROOT / "benchmark/README.md").read_text())
+    assert solved == rows and len(rows) == 3  # two predators
     lines = (ROOT / "benchmark/results/jaxmarl_speed.txt").read_text().splitlines()[-2:]
     for _, _, ours, theirs, _ in (line.split() for line in lines):
         assert ours in page and theirs in page

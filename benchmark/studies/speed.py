@@ -1,6 +1,6 @@
 """How fast the scripts train, one thread: python -m benchmark.studies.speed [--repetitions 5]
 
-Two workloads on predator-prey, 2 predators and 1 prey on 5x5 (2v1) and 4 and 2 on 7x7 (4v2):
+Workloads on predator-prey, 2 predators and 1 prey on 5x5 (2v1) and 4 and 2 on 7x7 (4v2):
 
     default    feed-forward agents, as `python qmix.py` has them
     small      the same with batches of 32 and networks 64 wide
@@ -13,29 +13,17 @@ multiplication in the same process, and how many times as long the faster update
 training, plain and compiled. Medians of repetitions that are taken in turn.
 
 With --cuda, everything that the script's --cuda puts there is on the GPU.
-
-    python -m benchmark.studies.speed --solve 6 7 8 [--compile]        (or any other seeds)
-
-instead starts QTRAN-alt on 2v1 with these seeds, one run at a time, and prints how many seconds after the start of the
-process, and at which step, an evaluation first reaches 90 % of the optimum (P = 0.5) or 80 % of it (P = 1.5). With
---compile, the graph is compiled beforehand by a run of a few steps, whose time is printed.
 """
 
 import argparse
 import copy
-import csv
 import importlib
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
 import envs
-from benchmark import suites
 
 ALGORITHMS = ["iql", "vdn", "qmix", "qtran-base", "qtran-alt"]
 GAMES = {"2v1": {}, "4v2": dict(n_predators=4, n_prey=2, grid_size=7)}
@@ -139,60 +127,13 @@ def product_time(device, size=1024):
     return (time.perf_counter() - start) / (2 * size**3)
 
 
-def time_to_solve(name, seed, options=""):
-    """Seconds and steps until QTRAN-alt first has the return by which a game counts as solved; None if it never has."""
-    game = suites.GAMES[name]
-    given = game.arguments.replace(" --compile", "")  # here `options` decide
-    script, *arguments = f"{suites.SCRIPTS['qtran-alt']} {given} --seed {seed} {options}".split()
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        command = [sys.executable, Path(__file__).resolve().parents[2] / script, *arguments]
-        run = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-        running = True
-        try:
-            while running:
-                running = run.poll() is None  # after its end, look once more
-                seconds = time.perf_counter() - start
-                for metrics in Path(folder).glob("runs/*/metrics.csv"):
-                    with open(metrics, newline="") as file:
-                        for row in csv.DictReader(file):
-                            if float(row["eval/return_mean"] or "nan") >= game.solved * game.optimum:
-                                return seconds, int(row["global_step"])
-                time.sleep(0.2)
-            if run.returncode:
-                sys.exit(f"speed.py: error: {' '.join(map(str, command))} ended with exit code {run.returncode}")
-        finally:
-            run.terminate()
-            run.wait()
-
-
-def solve(seeds, options):
-    times = {"0.5": [], "1.5": []}
-    if options:
-        start = time.perf_counter()
-        time_to_solve("predator_prey_2v1_0.5", 0, f"{options} --total-timesteps 4000 --eval-interval 4000")
-        print(f"a run of 4,000 steps with {options}: {time.perf_counter() - start:.0f} s", flush=True)
-    print("P    seed  seconds  steps", flush=True)
-    for seed in seeds:
-        for penalty in times:
-            solved = time_to_solve(f"predator_prey_2v1_{penalty}", seed, options)
-            times[penalty].append(solved[0] if solved else np.inf)
-            print(f"{penalty}  {seed:4}  " + ("{:7.0f}  {:,}".format(*solved) if solved else "  never"), flush=True)
-    for penalty, seconds in times.items():
-        print(f"P = {penalty}: median {np.median(seconds):.0f} s")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--solve", type=int, nargs="+", metavar="SEED", help="time to solve instead")
-    parser.add_argument("--compile", action="store_true", help="time to solve with --compile")
     parser.add_argument("--cuda", action="store_true", help="on the GPU")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
     parser.add_argument("--games", nargs="+", choices=GAMES, default=GAMES)
     given = parser.parse_args()
-    if given.solve:
-        return solve(given.solve, "--compile" if given.compile else "")
     repetitions = given.repetitions
     torch.set_num_threads(1)
     torch._dynamo.config.automatic_dynamic_shapes = False  # as in processes of their own; else sizes count as dynamic
