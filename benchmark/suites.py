@@ -211,7 +211,10 @@ SUITES = {
             "predator_prey_2v1_1.5_long", {AUTHORS: FORMS[AUTHORS], f"{AUTHORS}-small": SMALLER[f"{AUTHORS}-small"]}, 3
         ),
     ],
-    "environments": [Row(game, SCRIPTS, 3) for game in [*OTHERS, "foraging_10x10-3p-3f_recurrent"]],
+    "environments": [
+        Row(game, SCRIPTS, 1 if game in ("foraging_2021_10x10-3p-3f", "foraging_10x10-3p-3f_recurrent") else 3)
+        for game in [*OTHERS, "foraging_10x10-3p-3f_recurrent"]
+    ],
     "remedies": [
         Row("simple_spread", LIMIT_ENDS, 2),
         Row("simple_speaker_listener", LIMIT_ENDS, 2),
