@@ -245,6 +245,23 @@ def test_results_of_other_environments_in_the_documentation_come_from_the_raw_cu
         assert cells[-1] == f"{scale * suites.GAMES[name].random + shift:.{digits}f}"
 
 
+def test_what_bootstrapping_at_the_limit_does_comes_from_the_raw_curves():
+    page = (ROOT / "benchmark/results/remedies/README.md").read_text()
+    rows = page[page.index("| environment | | IQL |") :].split("\n\n")[0].splitlines()[2:]
+    games = {suite: report.read(suite)[0] for suite in ("environments", "remedies")}
+    ended = {game for game, algos in games["remedies"].items() if "vdn-limit-ends" in algos} & games[
+        "environments"
+    ].keys()
+    assert len(rows) == 2 * len(ended)
+    for game, limit, *cells in [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]:
+        for algo, cell in zip(suites.SCRIPTS, cells, strict=True):
+            ended = games["remedies"][game][f"{algo}-limit-ends"]
+            folders = ended if "--limit-ends" in limit else games["environments"][game][algo]
+            returns = report.last_ten({seed: report.curve(folders[seed]) for seed in sorted(ended)})
+            digits = 2 if game.startswith("foraging") else 1
+            assert cell == ", ".join(f"{value:.{digits}f}" for value in returns), (game, limit, algo)
+
+
 def test_what_exploration_does_in_other_environments_comes_from_the_raw_curves():
     page = (ROOT / "benchmark/results/remedies/README.md").read_text()
     rows = page[page.index("| environment | epsilon |") :].split("\n\n")[0].splitlines()[2:]
