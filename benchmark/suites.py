@@ -212,8 +212,9 @@ SUITES = {
         ),
     ],
     "environments": [
-        Row(game, SCRIPTS, 1 if game in ("foraging_2021_10x10-3p-3f", "foraging_10x10-3p-3f_recurrent") else 3)
-        for game in [*OTHERS, "foraging_10x10-3p-3f_recurrent"]
+        *(Row(game, SCRIPTS, 3) for game in OTHERS if "2021" not in game),
+        Row("foraging_2021_10x10-3p-3f", SCRIPTS, 1),
+        Row("foraging_10x10-3p-3f_recurrent", SCRIPTS, 1),
     ],
     "remedies": [
         Row("simple_spread", LIMIT_ENDS, 2),
