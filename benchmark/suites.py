@@ -106,7 +106,7 @@ OTHERS = {  # --limit-ends was the default until commit 9600e13; what has it was
     ),
     "foraging_10x10-3p-3f": Game(
         "Level-based foraging 10x10, 3 players, 3 food",
-        f"--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 {LONG} --compile --limit-ends",
+        f"--env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 {LONG} --compile",
         1,
         0.09,
         EPYMARL.format(0.93, 0.84, 0.84, ", in the version of 2021, which is easier"),
@@ -134,7 +134,7 @@ GAMES |= OTHERS | {
     ),
     "foraging_10x10-3p-3f_recurrent": LARGE_FORAGING._replace(  # --compile is slower with it
         title=f"{LARGE_FORAGING.title}, GRU agents",
-        arguments=LARGE_FORAGING.arguments.replace("--compile", "--recurrent"),
+        arguments=LARGE_FORAGING.arguments.replace("--compile", "--recurrent --limit-ends"),
     ),
     "smax_3m": Game("SMAX 3m", SMAX, 2, 0.18, "A battle won has a return of 2."),
 }
@@ -220,6 +220,7 @@ SUITES = {
         Row("simple_spread", LIMIT_ENDS, 2),
         Row("simple_speaker_listener", LIMIT_ENDS, 2),
         Row("foraging_8x8-2p-2f-coop", LIMIT_ENDS, 3),
+        Row("foraging_10x10-3p-3f", LIMIT_ENDS, 1),
         Row("simple_spread_short", WITHOUT | GAMMA_099, 1),
         Row("foraging_8x8-2p-2f-coop_short", {"qmix": ENDED["qmix"]} | GAMMA_099, 3),
         Row("simple_speaker_listener", BUFFER_200K, 1),
