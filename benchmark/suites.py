@@ -213,8 +213,8 @@ SUITES = {
     ],
     "environments": [
         *(Row(game, SCRIPTS, 3) for game in OTHERS if "2021" not in game),
-        Row("foraging_2021_10x10-3p-3f", SCRIPTS, 1),
-        Row("foraging_10x10-3p-3f_recurrent", SCRIPTS, 1),
+        Row("foraging_2021_10x10-3p-3f", {algo: SCRIPTS[algo] for algo in ("iql", "vdn", "qmix")}, 1),
+        Row("foraging_10x10-3p-3f_recurrent", {algo: SCRIPTS[algo] for algo in ("vdn", "qmix", "qtran-alt")}, 1),
     ],
     "remedies": [
         Row("simple_spread", LIMIT_ENDS, 2),
