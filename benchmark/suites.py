@@ -14,6 +14,10 @@ SCRIPTS = {
 }
 
 
+def scripts(*algos):
+    return {algo: SCRIPTS[algo] for algo in algos}
+
+
 class Game(NamedTuple):
     title: str
     arguments: str  # for every script
@@ -193,12 +197,12 @@ SUITES = {
     "ablation": [
         Row("gaussian_squeeze_2_long", SCRIPTS, 1),
         Row("predator_prey_2v1_0.5", FORMS, 3),
-        Row("predator_prey_2v1_0.5_recurrent", {"vdn": SCRIPTS["vdn"]}, 3),
-        Row("predator_prey_2v1_0.5_5x5_view", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
+        Row("predator_prey_2v1_0.5_recurrent", scripts("vdn"), 3),
+        Row("predator_prey_2v1_0.5_5x5_view", scripts("qtran-alt"), 3),
         Row("predator_prey_2v1_1.5", FORMS, 3),
         Row("predator_prey_2v1_0.5", DOUBLE_Q, 1),
         Row("predator_prey_2v1_1.5", DOUBLE_Q, 1),
-        Row("predator_prey_2v1_1.5_short", {"qtran-alt": SCRIPTS["qtran-alt"]}, 3),
+        Row("predator_prey_2v1_1.5_short", scripts("qtran-alt"), 3),
         Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
     ],
     "authors": [
@@ -213,8 +217,8 @@ SUITES = {
     ],
     "environments": [
         *(Row(game, SCRIPTS, 3) for game in OTHERS if "2021" not in game),
-        Row("foraging_2021_10x10-3p-3f", {algo: SCRIPTS[algo] for algo in ("iql", "vdn", "qmix")}, 1),
-        Row("foraging_10x10-3p-3f_recurrent", {algo: SCRIPTS[algo] for algo in ("vdn", "qmix", "qtran-alt")}, 1),
+        Row("foraging_2021_10x10-3p-3f", scripts("iql", "vdn", "qmix"), 1),
+        Row("foraging_10x10-3p-3f_recurrent", scripts("vdn", "qmix", "qtran-alt"), 1),
     ],
     "remedies": [
         Row("simple_spread", LIMIT_ENDS, 2),
@@ -231,7 +235,7 @@ SUITES = {
         Row("foraging_8x8-2p-2f-coop", FROM_1_LATE, 1),
         Row("simple_speaker_listener", {"qmix-from-1-over-0.8": FROM_1_LATE["qmix-from-1-over-0.8"]}, 1),
     ],
-    "smax": [Row("smax_3m", {algo: SCRIPTS[algo] for algo in ("vdn", "qmix")}, 1)],
+    "smax": [Row("smax_3m", scripts("vdn", "qmix"), 1)],
 }
 # Added to every command of the suite: a few steps and updates, to see that everything works.
 EXTRA = {"smoke": " --num-envs 4 --total-timesteps 800 --eval-interval 400 --train-frequency 40 --buffer-size 2000"}
