@@ -82,6 +82,14 @@ GAMES = {
     ),
     "predator_prey_4v2_0.5": Game(f"{LARGE_TITLE} 0.5", f"{HUNT} 0.5 {LARGE}", None, -20.69, HUNTING, found=24.21),
     "predator_prey_4v2_1.5": Game(f"{LARGE_TITLE} 1.5", f"{HUNT} 1.5 {LARGE}", None, -68.08, HUNTING, found=8.27),
+    "predator_prey_4v2_1.5_long": Game(
+        f"{LARGE_TITLE} 1.5, 6 million steps",
+        f"{HUNT} 1.5 {FOUR} view 2 --total-timesteps 6_000_000 --compile",
+        None,
+        -68.08,
+        HUNTING,
+        found=8.27,
+    ),
     "predator_prey_4v2_1.5_whole_grid": Game(
         f"{LARGE_TITLE} 1.5, entire grid in view", f"{HUNT} 1.5 {FOUR} {LONG}", None, -68.08, HUNTING, found=8.27
     ),
@@ -214,6 +222,7 @@ SUITES = {
         Row(
             "predator_prey_2v1_1.5_long", {AUTHORS: FORMS[AUTHORS], f"{AUTHORS}-small": SMALLER[f"{AUTHORS}-small"]}, 3
         ),
+        Row("predator_prey_4v2_1.5_long", {"qtran-alt-small": SMALLER["qtran-alt-small"]}, 1),
     ],
     "environments": [
         *(Row(game, SCRIPTS, 3) for game in OTHERS if "2021" not in game),
