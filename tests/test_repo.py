@@ -341,10 +341,11 @@ def test_returns_with_and_without_the_last_action_come_from_the_raw_curves():
 
 def test_returns_of_the_counterfactual_networks_come_from_the_raw_curves():
     page = (ROOT / "benchmark/results/counterfactual/README.md").read_text()
-    table = page.split("|---|---|---|\n")[1].split("\n\n")[0].splitlines()
-    for row, suite in zip(table, ("counterfactual", "paper"), strict=True):
-        last_ten, first = last_ten_and_first_above_0(f"{suite}/predator_prey_2v1_1.5__qtran-alt__*")
-        assert last_ten and row.split(" | ")[1:] == [last_ten, first + " |"]
+    rows = [row.strip("| ").split(" | ") for row in page.split("|---|---|---|---|\n")[1].split("\n\n")[0].splitlines()]
+    assert sorted({f"predator_prey_2v1_{penalty}__qtran-alt" for penalty, *_ in rows}) == kept("counterfactual")
+    for (penalty, _, *published), suite in zip(rows, ("counterfactual", "paper") * 2, strict=True):
+        found = last_ten_and_first_above_0(f"{suite}/predator_prey_2v1_{penalty}__qtran-alt__*")
+        assert (*published,) == found, (penalty, suite)
 
 
 def test_returns_with_a_linear_joint_network_come_from_the_raw_curves():
