@@ -222,7 +222,7 @@ SUITES = {
         Row(
             "predator_prey_2v1_1.5_long", {AUTHORS: FORMS[AUTHORS], f"{AUTHORS}-small": SMALLER[f"{AUTHORS}-small"]}, 3
         ),
-        Row("predator_prey_4v2_1.5_long", {"qtran-alt-small": SMALLER["qtran-alt-small"]}, 1),
+        Row("predator_prey_4v2_1.5_long", {"qtran-alt-small": SMALLER["qtran-alt-small"]}, 3),
     ],
     "environments": [
         *(Row(game, SCRIPTS, 3) for game in OTHERS if "2021" not in game),
