@@ -339,6 +339,18 @@ def test_returns_with_and_without_the_last_action_come_from_the_raw_curves():
         assert (*published,) == (*before, last_ten or "not run", first), (penalty, name)
 
 
+def test_returns_of_smaller_networks_with_more_updates_come_from_the_raw_curves():
+    page = (ROOT / "benchmark/results/authors/README.md").read_text()
+    rows = re.findall(r"^\| (\S+) \| `(\S+)` \| (.*) \| (.*) \| (.*) \| (.*) \|$", page, re.M)
+    published = [f"predator_prey_{game}__{algo}-small" for game, algo, *_ in rows]
+    assert sorted(published) == [name for name in kept("authors") if name.endswith("-small")]
+    for game, algo, *cells in rows:
+        suite = "paper" if algo in suites.SCRIPTS else "authors"
+        last_ten, first = last_ten_and_first_above_0(f"{suite}/predator_prey_{game}__{algo}__*")
+        small = last_ten_and_first_above_0(f"authors/predator_prey_{game}__{algo}-small__*")
+        assert (*cells,) == (last_ten or "not run", first, *small), (game, algo)
+
+
 def test_returns_of_the_counterfactual_networks_come_from_the_raw_curves():
     page = (ROOT / "benchmark/results/counterfactual/README.md").read_text()
     rows = [row.strip("| ").split(" | ") for row in page.split("|---|---|---|---|\n")[1].split("\n\n")[0].splitlines()]
