@@ -31,7 +31,7 @@ class Game(NamedTuple):
 HUNT = "--env predator_prey --env-args penalty"
 FOUR = "n_predators 4 n_prey 2 grid_size 7"
 LONG = "--total-timesteps 2_000_000"
-LARGE = f"{FOUR} view 2 --total-timesteps 4_000_000"
+LARGE = f"{FOUR} view 2 --total-timesteps 4_000_000 --compile"
 SMALL_TITLE, LARGE_TITLE = "Predator-prey, 2 predators, 1 prey, P =", "Predator-prey, 4 predators, 2 prey, P ="
 TABLE_1 = "Table 1 of Son et al. 2019: QTRAN finds the 8, VDN and QMIX do not."
 TWO_STEP = "Section 5 of Rashid et al. 2018: QMIX gets 8, VDN 7."

@@ -330,13 +330,13 @@ def kept(suite):
 def test_returns_with_and_without_the_last_action_come_from_the_raw_curves():
     page = (ROOT / "benchmark/results/last_action/README.md").read_text()
     rows = re.findall(r"^\| (\S+) \| `(\S+)` \| (.*) \| (.*) \| (.*) \| (.*) \|$", page, re.M)
-    assert sorted(f"predator_prey_2v1_{penalty}__{name}" for penalty, name, *_ in rows) == kept("last_action")
-    for penalty, name, *published in rows:
-        game, plain = f"predator_prey_2v1_{penalty}", name.removesuffix("-joint")
+    assert sorted(f"predator_prey_{game}__{name}" for game, name, *_ in rows) == kept("last_action")
+    for game, name, *published in rows:
+        game, plain = f"predator_prey_{game}", name.removesuffix("-joint")
         now = f"paper/{game}__{plain}__*" if plain in suites.SCRIPTS else f"ablation/{game}__{name}__*"
         last_ten, first = last_ten_and_first_above_0(now)
         before = last_ten_and_first_above_0(f"last_action/{game}__{name}__*")
-        assert (*published,) == (*before, last_ten or "not run", first), (penalty, name)
+        assert (*published,) == (*before, last_ten or "not run", first), (game, name)
 
 
 def test_returns_of_smaller_networks_with_more_updates_come_from_the_raw_curves():
