@@ -351,6 +351,18 @@ def test_returns_of_smaller_networks_with_more_updates_come_from_the_raw_curves(
         assert (*cells,) == (last_ten or "not run", first, *small), (game, algo)
 
 
+def test_returns_of_qtran_alt_with_four_predators_come_from_the_raw_curves():
+    curves = []
+    for path in sorted((ROOT / "benchmark/results/authors").glob("predator_prey_4v2_1.5_long__*/metrics.csv")):
+        with open(path, newline="") as file:
+            curves.append([float(line["eval/return_mean"]) for line in csv.DictReader(file)])
+    for page in ("docs/qtran.md", "benchmark/results/authors/README.md"):
+        text = " ".join((ROOT / page).read_text().split())
+        for share, steps in ((1, 6), (2 / 3, 4)):
+            *most, last = (f"{sum(curve[: round(share * len(curve))][-10:]) / 10:.1f}" for curve in curves)
+            assert f"{', '.join(most)} and {last} after {steps} million" in text, (page, steps)
+
+
 def test_returns_of_the_counterfactual_networks_come_from_the_raw_curves():
     page = (ROOT / "benchmark/results/counterfactual/README.md").read_text()
     rows = [row.strip("| ").split(" | ") for row in page.split("|---|---|---|---|\n")[1].split("\n\n")[0].splitlines()]
