@@ -222,7 +222,7 @@ def test_results_in_the_documentation_are_those_of_the_readme():
     for page, names in columns.items():
         text = (ROOT / f"docs/{page}.md").read_text()
         results = text[text.index("| game | seeds |") :].split("\n\n")[0].splitlines()[2:]
-        assert len(results) == len(rows)
+        assert len(results) == sum(any(row[name] for name in names) for row in published.values())
         for line in results:
             title, seeds, _, _, *values, _ = (cell.strip() for cell in line.strip("|").split("|"))
             for name, value in zip(names, values, strict=True):
