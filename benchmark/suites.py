@@ -167,8 +167,7 @@ FORMS = {
     f"qtran-{variant}-{target}{'' if value == 'value' else '-' + value}": (
         f"qtran.py --variant {variant} --td-target {target} --{value}-net"
     )
-    for variant in ("base", "alt")
-    for target in ("joint", "factored")
+    for variant, target in (("base", "joint"), ("base", "factored"), ("alt", "joint"))
     for value in ("value", "no-value")
 }
 
@@ -203,15 +202,14 @@ SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
     "paper": [Row(game, SCRIPTS, 3 if "4v2" in game else 5) for game in PAPER],
     "ablation": [
-        Row("gaussian_squeeze_2_long", SCRIPTS, 1),
-        Row("predator_prey_2v1_0.5", FORMS, 3),
+        Row("gaussian_squeeze_2_long", scripts("vdn", "qmix", "qtran-base", "qtran-alt"), 1),
         Row("predator_prey_2v1_0.5_recurrent", scripts("vdn"), 3),
         Row("predator_prey_2v1_0.5_5x5_view", scripts("qtran-alt"), 3),
         Row("predator_prey_2v1_1.5", FORMS, 3),
         Row("predator_prey_2v1_0.5", DOUBLE_Q, 1),
         Row("predator_prey_2v1_1.5", DOUBLE_Q, 1),
         Row("predator_prey_2v1_1.5_short", scripts("qtran-alt"), 3),
-        Row("predator_prey_4v2_1.5_whole_grid", SCRIPTS, 1),
+        Row("predator_prey_4v2_1.5_whole_grid", scripts("vdn", "qmix", "qtran-alt"), 1),
     ],
     "authors": [
         Row("predator_prey_2v1_0.5", SMALLER, 3),
