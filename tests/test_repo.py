@@ -356,8 +356,12 @@ def test_returns_of_qtran_alt_with_four_predators_come_from_the_raw_curves():
     for path in sorted((ROOT / "benchmark/results/authors").glob("predator_prey_4v2_1.5_long__*/metrics.csv")):
         with open(path, newline="") as file:
             curves.append([float(line["eval/return_mean"]) for line in csv.DictReader(file)])
+    *most, last = last_ten_and_first_above_0("paper/predator_prey_4v2_1.5__qtran-alt__*")[0].split(" / ")
+    default = f"{', '.join(most)} and {last}"
+    assert default in (ROOT / "benchmark/README.md").read_text()
     for page in ("docs/qtran.md", "benchmark/results/authors/README.md"):
         text = " ".join((ROOT / page).read_text().split())
+        assert default in text, page
         for share, steps in ((1, 6), (2 / 3, 4)):
             *most, last = (f"{sum(curve[: round(share * len(curve))][-10:]) / 10:.1f}" for curve in curves)
             assert f"{', '.join(most)} and {last} after {steps} million" in text, (page, steps)
