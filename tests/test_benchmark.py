@@ -22,6 +22,7 @@ from benchmark import __main__, report, runner, suites, wandb_report
 from benchmark.studies import foraging_2021, jaxmarl_speed, optimum, random_play, speed, squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
+RANDOM_PLAY = (ROOT / "benchmark/results/random_play.txt").read_text()
 
 
 def test_optimum_of_predator_prey():
@@ -141,17 +142,29 @@ def test_suites_name_the_optimum_and_the_return_of_random_play():
         assert game.random == pytest.approx(optimum.random_play(env, num_envs, **args["env_args"]), abs=0.6)
 
 
+def test_random_play_takes_the_games_by_name(monkeypatch, capsys):
+    # The tests do without JaxMARL.
+    assert f"smax_3m, random: {suites.GAMES['smax_3m'].random:.2f} +- " in RANDOM_PLAY
+    monkeypatch.setattr("sys.argv", ["random_play", "foraging_8x8-2p-2f-coop"])
+    random_play.main(episodes=20)
+    assert re.fullmatch(r"foraging_8x8-2p-2f-coop, random: 0\.\d\d \+- .*, 20 episodes\n", capsys.readouterr().out)
+    monkeypatch.setattr("sys.argv", ["random_play", "3m"])
+    with pytest.raises(SystemExit, match="2"):
+        random_play.main()
+    assert "'3m'" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("name", suites.OTHERS)
 def test_suites_name_the_return_of_random_play_in_other_environments(name):
-    game, known = suites.GAMES[name], (ROOT / "benchmark/results/random_play.txt").read_text()
-    assert f"{name}, random: {game.random:.2f} +- " in known
+    game = suites.GAMES[name]
+    assert f"{name}, random: {game.random:.2f} +- " in RANDOM_PLAY
     args = runner.arguments(f"vdn.py {game.arguments}")
     env = envs.make(args["env"], 100, 5, **args["env_args"])
     total, steps = random_play.returns(env, random_play.random_policy(6))
     assert abs(total.mean() - game.random) < 4 * total.std() / 10 + 0.01
     assert steps.max() == env.episode_limit
     for policy_name, policy in random_play.BY_HAND.get(name, {}).items():
-        mean = float(re.search(f"{name}, {policy_name}: (.+) \\+-", known)[1])
+        mean = float(re.search(f"{name}, {policy_name}: (.+) \\+-", RANDOM_PLAY)[1])
         total, _ = random_play.returns(env, policy)
         assert abs(total.mean() - mean) < 4 * total.std() / 10 and f"{mean:.2f}" in game.paper
     envs.close(env)

@@ -3,9 +3,10 @@
 Mean return of uniform random available actions, its standard error, steps in an episode; and of policies written by
 hand, which brake in time. simple_spread: each agent goes to its landmark in the shortest assignment.
 simple_speaker_listener: the listener goes to the landmark that the speaker is told, or, without a message, to the
-middle.
+middle. SMAX, which needs JaxMARL, if it is named: python -m benchmark.studies.random_play smax_3m
 """
 
+import argparse
 from itertools import permutations
 
 import numpy as np
@@ -65,7 +66,9 @@ BY_HAND = {
 
 
 def main(episodes=2000):
-    for name in suites.OTHERS:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("games", nargs="*", choices=[*suites.OTHERS, "smax_3m"], metavar="game")
+    for name in parser.parse_args().games or suites.OTHERS:
         args = runner.arguments(f"vdn.py {suites.GAMES[name].arguments}")
         env = envs.make(args["env"], episodes, 0, **args["env_args"])
         for policy_name, policy in {"random": random_policy(1), **BY_HAND.get(name, {})}.items():
