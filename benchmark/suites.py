@@ -219,6 +219,7 @@ SUITES = {
         Row("predator_prey_2v1_1.5", LOOKS_FURTHER, 1),
         Row("predator_prey_2v1_1.5_long", {name: FORMS[name] for name in (AUTHORS, "qtran-base-joint-no-value")}, 3),
         Row("predator_prey_2v1_1.5_long", {f"{AUTHORS}-small": SMALLER[f"{AUTHORS}-small"]}, 3),
+        Row("predator_prey_2v1_1.5_long", {f"{AUTHORS}-sooner": f"{FORMS[AUTHORS]} --exploration-fraction 0.33"}, 3),
         Row("predator_prey_4v2_1.5_long", {"qtran-alt-small": SMALLER["qtran-alt-small"]}, 3),
     ],
     "environments": [
