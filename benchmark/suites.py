@@ -60,7 +60,7 @@ GAMES = {
     ),
     "predator_prey_2v1_0.5": Game(f"{SMALL_TITLE} 0.5", f"{HUNT} 0.5 --compile", 28.89, -11.45, HUNTING),
     "predator_prey_2v1_0.5_5x5_view": Game(
-        f"{SMALL_TITLE} 0.5, 5x5 view", f"{HUNT} 0.5 view 2", 28.89, -11.45, HUNTING
+        f"{SMALL_TITLE} 0.5, 5x5 view", f"{HUNT} 0.5 view 2 --compile", 28.89, -11.45, HUNTING
     ),
     "predator_prey_2v1_0.5_recurrent": Game(  # --compile is slower with it
         f"{SMALL_TITLE} 0.5, GRU agents", f"{HUNT} 0.5 --recurrent", 28.89, -11.45, HUNTING
@@ -78,7 +78,7 @@ GAMES = {
         solved=0.8,
     ),
     "predator_prey_2v1_1.5_short": Game(
-        f"{SMALL_TITLE} 1.5, 1 million steps", f"{HUNT} 1.5", 23.77, -36.49, HUNTING, solved=0.8
+        f"{SMALL_TITLE} 1.5, 1 million steps", f"{HUNT} 1.5 --compile", 23.77, -36.49, HUNTING, solved=0.8
     ),
     "predator_prey_4v2_0.5": Game(f"{LARGE_TITLE} 0.5", f"{HUNT} 0.5 {LARGE}", None, -20.69, HUNTING, found=24.21),
     "predator_prey_4v2_1.5": Game(f"{LARGE_TITLE} 1.5", f"{HUNT} 1.5 {LARGE}", None, -68.08, HUNTING, found=8.27),
@@ -91,7 +91,12 @@ GAMES = {
         found=8.27,
     ),
     "predator_prey_4v2_1.5_whole_grid": Game(
-        f"{LARGE_TITLE} 1.5, entire grid in view", f"{HUNT} 1.5 {FOUR} {LONG}", None, -68.08, HUNTING, found=8.27
+        f"{LARGE_TITLE} 1.5, entire grid in view",
+        f"{HUNT} 1.5 {FOUR} {LONG} --compile",
+        None,
+        -68.08,
+        HUNTING,
+        found=8.27,
     ),
 }
 OTHERS = {  # --limit-ends was the default until commit 9600e13; what has it was run before

@@ -333,7 +333,8 @@ def test_returns_with_and_without_the_last_action_come_from_the_raw_curves():
     assert sorted(f"predator_prey_{game}__{name}" for game, name, *_ in rows) == kept("last_action")
     for game, name, *published in rows:
         game, plain = f"predator_prey_{game}", name.removesuffix("-joint")
-        now = f"paper/{game}__{plain}__*" if plain in suites.SCRIPTS else f"ablation/{game}__{name}__*"
+        in_paper = game in suites.PAPER and plain in suites.SCRIPTS
+        now = f"paper/{game}__{plain}__*" if in_paper else f"ablation/{game}__{name}__*"
         last_ten, first = last_ten_and_first_above_0(now)
         before = last_ten_and_first_above_0(f"last_action/{game}__{name}__*")
         assert (*published,) == (*before, last_ten or "not run", first), (game, name)
