@@ -1,7 +1,7 @@
 """JaxMARL's QMIX (https://github.com/FLAIROx/JaxMARL) beside ours, on the reference workload of speed.py, in turn.
 
     git clone https://github.com/FLAIROx/JaxMARL
-    python3 -m venv .venv-jax && .venv-jax/bin/pip install jaxmarl==0.2.0 flashbax hydra-core omegaconf optax wandb
+    python3 -m venv .venv-jax && .venv-jax/bin/pip install jaxmarl==0.2.0 flashbax hydra-core omegaconf optax six wandb
     python -m benchmark.studies.jaxmarl_speed --python .venv-jax/bin/python \\
         --qmix JaxMARL/baselines/QLearning/qmix_rnn.py
 
