@@ -207,7 +207,7 @@ SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
     "paper": [Row(game, SCRIPTS, 3 if "4v2" in game else 5) for game in PAPER],
     "ablation": [
-        Row("gaussian_squeeze_2_long", scripts("vdn", "qmix", "qtran-base", "qtran-alt"), 1),
+        Row("gaussian_squeeze_2_long", scripts("vdn", "qmix", "qtran-base", "qtran-alt"), 3),
         Row("predator_prey_2v1_0.5_recurrent", scripts("vdn"), 3),
         Row("predator_prey_2v1_0.5_5x5_view", scripts("qtran-alt"), 3),
         Row("predator_prey_2v1_1.5", FORMS, 3),

@@ -368,6 +368,16 @@ def test_returns_of_qtran_alt_with_four_predators_come_from_the_raw_curves():
             assert f"{', '.join(most)} and {last} after {steps} million" in text, (page, steps)
 
 
+def test_returns_in_a_million_steps_of_gaussian_squeeze_come_from_the_raw_curves():
+    def by_seed(algo):
+        return last_ten_and_first_above_0(f"ablation/gaussian_squeeze_2_long__{algo}__*")[0]
+
+    base, alt, qmix, vdn = map(by_seed, ("qtran-base", "qtran-alt", "qmix", "vdn"))
+    found = f"QTRAN-alt gets {alt}, QTRAN-base {base}, QMIX {qmix}, VDN {vdn}"
+    for page in ("README.md", "docs/qtran.md", "benchmark/README.md", "benchmark/results/ablation/README.md"):
+        assert found in " ".join((ROOT / page).read_text().split()), page
+
+
 def test_returns_of_the_counterfactual_networks_come_from_the_raw_curves():
     page = (ROOT / "benchmark/results/counterfactual/README.md").read_text()
     rows = [row.strip("| ").split(" | ") for row in page.split("|---|---|---|---|\n")[1].split("\n\n")[0].splitlines()]

@@ -1,4 +1,4 @@
-"""Why QTRAN fails in Gaussian squeeze: python -m benchmark.studies.squeeze [RUN ...], run folders of any script
+"""What QTRAN asks for in Gaussian squeeze: python -m benchmark.studies.squeeze [RUN ...], run folders of any script
 
 By (1), (3) and (4) of qtran.py, every joint action u has
 
