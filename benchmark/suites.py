@@ -21,7 +21,7 @@ def scripts(*algos):
 class Game(NamedTuple):
     title: str
     arguments: str  # for every script
-    optimum: float | None  # best expected return, benchmark/optimum.py; None where it is not known
+    optimum: float | None  # best expected return, benchmark/studies/optimum.py; None where it is not known
     random: float  # expected return of random play, ditto
     paper: str  # what the paper claims
     solved: float = 0.9  # share of the optimum at which a game counts as solved
