@@ -51,6 +51,13 @@ GAMES = {
     "gaussian_squeeze_2": Game(
         "Gaussian squeeze, K = 2", "--env gaussian_squeeze --env-args n_domains 2", 7.66, 2.41, SQUEEZE
     ),
+    "gaussian_squeeze_1_long": Game(
+        "Gaussian squeeze, K = 1, 1 million steps",
+        "--env gaussian_squeeze --total-timesteps 1_000_000",
+        7.24,
+        0.28,
+        SQUEEZE,
+    ),
     "gaussian_squeeze_2_long": Game(
         "Gaussian squeeze, K = 2, 1 million steps",
         "--env gaussian_squeeze --env-args n_domains 2 --total-timesteps 1_000_000",
@@ -207,6 +214,7 @@ SUITES = {
     "smoke": [Row(game, SCRIPTS, 1) for game in PAPER],
     "paper": [Row(game, SCRIPTS, 3 if "4v2" in game else 5) for game in PAPER],
     "ablation": [
+        Row("gaussian_squeeze_1_long", scripts("vdn", "qmix", "qtran-alt"), 1),
         Row("gaussian_squeeze_2_long", scripts("vdn", "qmix", "qtran-base", "qtran-alt"), 3),
         Row("predator_prey_2v1_0.5_recurrent", scripts("vdn"), 3),
         Row("predator_prey_2v1_0.5_5x5_view", scripts("qtran-alt"), 3),
