@@ -191,13 +191,12 @@ def agreement(run, episodes):
     if n_actions**n_agents > 4096:
         return None
     q_i, features = run.networks["agent"](batch.inputs[:-1])
-    states = [x[batch.mask] for x in (q_i, joint.encoder(features), batch.avail_actions[:-1])]
+    states = [x[batch.mask] for x in (q_i, features, batch.avail_actions[:-1])]
     joint_actions = torch.tensor(list(product(range(n_actions), repeat=n_agents)))  # [J, n_agents]
-    q_i, encoded, available = (
-        x[:: max(1, len(x) * len(joint_actions) // 100_000)] for x in states
-    )  # [S, n_agents, ..]
+    every = max(1, len(states[0]) * len(joint_actions) // 100_000)
+    q_i, features, available = (x[::every] for x in states)  # [S, n_agents, ..]
     actions = joint_actions[:, None].expand(-1, len(q_i), -1)  # [J, S, n_agents]
-    q_jt = joint(encoded.expand(len(actions), -1, -1, -1), actions)  # [J, S]
+    q_jt = joint(features.expand(len(actions), -1, -1, -1), actions)  # [J, S]
     possible = available.expand(len(actions), -1, -1, -1).gather(-1, actions[..., None]).squeeze(-1).all(-1)  # [J, S]
     best = joint_actions[q_jt.masked_fill(~possible, -torch.inf).argmax(0)]  # [S, n_agents]
     greedy = q_i.masked_fill(~available, -torch.inf).argmax(-1)

@@ -18,7 +18,6 @@ import iql
 import qmix
 import qtran
 import vdn
-from benchmark.studies import counterfactual, linear_joint, own_networks
 
 CPU = torch.device("cpu")
 SCRIPTS = {"iql": iql, "vdn": vdn, "qmix": qmix, "qtran-base": qtran, "qtran-alt": qtran}
@@ -85,7 +84,7 @@ def values_of_joint_actions(networks, batch):
         if "mixer" in networks:
             q_team.append(networks["mixer"](q_each[-1], batch.state))
         elif "joint" in networks:
-            q_team.append(networks["joint"](networks["joint"].encoder(features), actions))
+            q_team.append(networks["joint"](features, actions))
         else:
             q_team.append(q_each[-1].sum(-1))
     v_jt = networks["value"](features) if "value" in networks else torch.zeros_like(q_team[0])
@@ -296,7 +295,7 @@ def test_qmix_weights_do_not_grow_with_a_large_state():
     torch.testing.assert_close(mixer(q_i, 100 * state), mixer(q_i, state / largest))
     assert (mixer(q_i, state) != mixer(q_i, state / largest)).all()  # a state within 1 is left as it is, as are all ...
     for name in ("matrix_game", "two_step_game", "gaussian_squeeze", "predator_prey"):  # ... of our own games
-        assert np.abs(envs.make(name, 9, seed=0).reset()[1].astype(float)).max() <= 1
+        assert np.abs(envs.make(name, 9, 0).reset()[1].astype(float)).max() <= 1
 
 
 def test_qmix_stays_moderate_where_states_are_ten_times_as_large():
@@ -322,14 +321,11 @@ class Table:
     def __init__(self, q_jt):
         self.q_jt = q_jt
 
-    def encoder(self, features):
-        return features
-
-    def __call__(self, encoded, actions):
+    def __call__(self, features, actions):
         return self.q_jt[actions[..., 0], actions[..., 1]]
 
     @torch.no_grad()
-    def counterfactual(self, encoded, actions):
+    def counterfactual(self, features, actions):
         return torch.stack([self.q_jt.t()[actions[..., 1]], self.q_jt[actions[..., 0]]], dim=-2)
 
 
@@ -426,13 +422,12 @@ def joint_networks():
 def test_counterfactual_is_the_joint_network_at_every_action_of_an_agent():
     """So an agent's own action does not count, and that of everybody else does."""
     joint, _, features, actions = joint_networks()
-    encoded = joint.encoder(features)
-    q_jt = joint.counterfactual(encoded, actions)
+    q_jt = joint.counterfactual(features, actions)
     for i, u_i in product(range(3), range(4)):
         other = actions.clone()
         other[..., i] = u_i
-        torch.testing.assert_close(q_jt[..., i, u_i], joint(encoded, other).detach())
-        changed = (joint.counterfactual(encoded, other) - q_jt).abs().amax(-1) > 1e-6  # [T, B, n_agents]
+        torch.testing.assert_close(q_jt[..., i, u_i], joint(features, other).detach())
+        changed = (joint.counterfactual(features, other) - q_jt).abs().amax(-1) > 1e-6  # [T, B, n_agents]
         assert torch.equal(changed, (other != actions).any(-1, keepdim=True) & (torch.arange(3) != i))
 
 
@@ -441,7 +436,7 @@ def test_joint_networks_sum_over_agents_and_mix_neither_times_nor_episodes(name)
     joint, value, features, actions = joint_networks()
 
     def network(features, actions):
-        return joint(joint.encoder(features), actions) if name == "joint" else value(features)
+        return joint(features, actions) if name == "joint" else value(features)
 
     before = network(features, actions)
     for j in range(3):
@@ -619,9 +614,9 @@ def test_compiled_update_is_the_plain_one(algo, options):
     options |= dict(max_grad_norm=0.5, learning_rate=1e-4)  # gradients of 1 to 100, most of them clipped
     script, batches = SCRIPTS[algo], [random_batch(seed=seed) for seed in range(100)]
     results = []
-    for make_update in (script.make_update, script.make_compiled_update):
-        given = make(algo, **options)
-        update = make_update(given.networks, given.target_networks, given.args)
+    for compiled in (False, True):
+        given = make(algo, compile=compiled, **options)
+        update = script.make_update(given.networks, given.target_networks, given.args)
         metrics, weights = [], []
         for batch in batches:
             metrics.append(torch.stack([*update(batch).values()]))
@@ -631,17 +626,12 @@ def test_compiled_update_is_the_plain_one(algo, options):
     assert names == compiled_names and names[-1] == "losses/grad_norm"
     assert (metrics[:, -1] > 0.5).float().mean() > 0.5 and (weights[-1] != weights[0]).float().mean() > 0.5
     torch.testing.assert_close(compiled_metrics[:20], metrics[:20], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(compiled_weights[:20], weights[:20], rtol=0, atol=1e-5)
+    torch.testing.assert_close(compiled_weights[:20], weights[:20], rtol=0, atol=2e-6)
     torch.testing.assert_close(compiled_metrics, metrics, rtol=1e-2, atol=1e-2)  # a unit or an argmax may have flipped
     torch.testing.assert_close(compiled_weights, weights, rtol=0, atol=1e-3)
 
 
 # --- replay ---------------------------------------------------------------------------------------------------------
-
-
-REMEMBERED = SimpleNamespace(
-    n_agents=2, n_actions=4, obs_dim=1, state_dim=3, obs_dtype=np.float32, state_dtype=np.float32
-)
 
 
 def numbered_episodes(first, lengths=(6, 6)):
@@ -656,7 +646,7 @@ def numbered_episodes(first, lengths=(6, 6)):
 
 
 def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest():
-    replay_buffer = vdn.ReplayBuffer(REMEMBERED, 4 * 7)
+    replay_buffer = vdn.ReplayBuffer(4 * 7)
     for first in (0, 2, 4):
         replay_buffer.add(numbered_episodes(first))
     batch = replay_buffer.sample(2000, 3, np.random.default_rng(0), CPU)
@@ -676,7 +666,7 @@ def test_replay_gives_consecutive_steps_of_one_episode_and_forgets_the_oldest():
 @pytest.mark.parametrize("n_rows", [20, 23, 40])
 @pytest.mark.parametrize("longest", [1, 3, 6])
 def test_replay_of_ragged_episodes_holds_the_latest_that_fit(n_rows, longest):
-    replay_buffer, rng = vdn.ReplayBuffer(REMEMBERED, n_rows), np.random.default_rng(0)
+    replay_buffer, rng = vdn.ReplayBuffer(n_rows), np.random.default_rng(0)
     lengths = []
     for _ in range(60):
         lengths += (new := rng.integers(1, longest + 1, size=2).tolist())
@@ -699,7 +689,7 @@ def test_replay_of_ragged_episodes_holds_the_latest_that_fit(n_rows, longest):
 
 
 def test_replay_does_not_draw_from_rows_that_are_empty():
-    replay_buffer = vdn.ReplayBuffer(REMEMBERED, 100)
+    replay_buffer = vdn.ReplayBuffer(100)
     replay_buffer.add(numbered_episodes(1))
     assert (replay_buffer.sample(500, 6, np.random.default_rng(0), CPU).reward[0] >= 100).all()
 
@@ -708,7 +698,7 @@ def test_replay_does_not_draw_from_rows_that_are_empty():
 def test_replay_gives_back_what_was_played(name):
     env = envs.make(name, 1, 0)
     _, episode = play(env)
-    replay_buffer = vdn.ReplayBuffer(env, env.episode_limit + 1)
+    replay_buffer = vdn.ReplayBuffer(env.episode_limit + 1)
     replay_buffer.add(episode)
     batch = replay_buffer.sample(1, env.episode_limit, np.random.default_rng(0), CPU)
     for played, sampled in zip(episode, batch):
@@ -716,71 +706,8 @@ def test_replay_gives_back_what_was_played(name):
         assert sampled.is_contiguous()
 
 
-def test_two_million_steps_of_four_predators_and_two_prey_take_less_than_two_gib():
+def test_two_million_steps_of_four_predators_and_two_prey_take_less_than_a_gib():
     env = envs.make("predator_prey", 1, 0, n_predators=4, n_prey=2, grid_size=7)
-    replay_buffer = vdn.ReplayBuffer(env, 2_020_000)
-    assert replay_buffer.rows.nbytes + 2 * replay_buffer.start.nbytes < 2 * 2**30
-
-
-# --- studies --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value_net", [False, True])
-def test_counterfactual_loss_is_qtrans_where_every_agent_has_the_same_q_jt(value_net):
-    """With Q_jt itself in place of the counterfactual network, the study's loss is that of QTRAN-alt."""
-    given, batch = make("qtran-alt", value_net=value_net), random_batch()
-    expected = given.compute_loss(batch)[1]
-
-    def with_q_jt(networks):
-        joint = networks["joint"]
-        return {**networks, "joint": lambda h, actions: joint.counterfactual(joint.encoder(h), actions)}
-
-    found = counterfactual.compute_loss(with_q_jt(given.networks), with_q_jt(given.target_networks), batch, given.args)[
-        1
-    ]
-    assert {"losses/td", "losses/opt", "losses/nopt", "values/target", "values/v_jt"} < found.keys() < expected.keys()
-    for name, value in found.items():
-        torch.testing.assert_close(value, expected[name], msg=name)
-
-
-def test_counterfactual_network_does_not_see_what_the_agent_itself_did():
-    torch.manual_seed(0)
-    network, features = counterfactual.CounterfactualNetwork(5, 4, 8), torch.randn(2, 3, 3, 5)
-    before, after = (network(features, torch.tensor([u, 1, 2]).expand(2, 3, 3)) for u in (0, 3))
-    torch.testing.assert_close(before[..., 0, :], after[..., 0, :])
-    assert before.shape == (2, 3, 3, 4) and (before[..., 1:, :] != after[..., 1:, :]).any(-1).all()
-
-
-@pytest.mark.parametrize("algo", ["qtran-base", "qtran-alt"])
-def test_with_the_linear_joint_network_qtran_can_be_vdn(algo):
-    """If Q_jt's terms are the Q_i themselves, Q' is Q_jt everywhere, and L_td is the loss of VDN."""
-    given, of_vdn, batch = make(algo, value_net=False), make("vdn"), random_batch()
-    for networks in (given.networks, given.target_networks):
-        networks["joint"] = linear_joint.LinearJointNetwork(16, 4, 8)
-    for networks, vdn_networks in zip(
-        (given.networks, given.target_networks), (of_vdn.networks, of_vdn.target_networks), strict=True
-    ):
-        networks["agent"].load_state_dict(vdn_networks["agent"].state_dict())
-        networks["joint"].encoder.load_state_dict(vdn_networks["agent"].head.state_dict())
-    found, expected = given.compute_loss(batch)[1], of_vdn.compute_loss(batch)[1]
-    torch.testing.assert_close(found["losses/td"], expected["losses/td"])
-    assert found["losses/opt"] < 1e-10 and found["losses/nopt"] < 1e-10
-    given.networks["joint"].encoder.bias.data[1] += 1  # what is worth more in Q_jt alone is to be seen in both
-    assert all(given.compute_loss(batch)[1][name] > 0.01 for name in ("losses/opt", "losses/nopt"))
-
-
-@both_agents
-def test_own_networks_are_agents_side_by_side(recurrent):
-    """Agent i's values come from agents[i] alone, called in one piece or step by step."""
-    torch.manual_seed(0)
-    agents = [vdn.Agent(ENV, 8, recurrent) for _ in range(3)]
-    own, inputs = own_networks.OwnNetworks(agents), random_batch().inputs
-    q_i, features = own(inputs)
-    for i, agent in enumerate(agents):
-        for whole, alone in zip((q_i, features), agent(inputs[:, :, [i]]), strict=True):
-            torch.testing.assert_close(whole[:, :, [i]], alone)
-    assert len(own.state_dict()) == 3 * len(agents[0].state_dict())
-    hidden = None
-    for t in range(len(inputs)):
-        q_t, hidden = own(inputs[[t]], hidden)
-        torch.testing.assert_close(q_t, q_i[[t]])
+    replay_buffer = vdn.ReplayBuffer(2_020_000)
+    replay_buffer.add(play(env)[1])
+    assert replay_buffer.rows.nbytes < 2**30

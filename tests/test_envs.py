@@ -208,7 +208,7 @@ def test_predator_prey_coordinates():
     env = envs.make("predator_prey", 2, 5, n_predators=2, n_prey=1, observation="coordinates")
     env.positions = np.array([[[0, 1], [3, 4], [2, 2]], [[4, 0], [4, 4], [0, 3]]])
     obs, state = env._observe()
-    assert obs.dtype == env.obs_dtype == np.float32 and obs.shape == (2, 2, env.obs_dim) == (2, 2, 8)
+    assert obs.dtype == np.float32 and obs.shape == (2, 2, env.obs_dim) == (2, 2, 8)
     by_hand = [
         [[0, 0, 0.6, 0.6, 0.4, 0.2, -0.5, -0.3], [-0.6, -0.6, 0, 0, -0.2, -0.4, 0.1, 0.3]],
         [[0, 0, 0, 0.8, -0.8, 0.6, 0.3, -0.5], [0, -0.8, 0, 0, -0.8, -0.2, 0.3, 0.3]],

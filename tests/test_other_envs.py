@@ -48,7 +48,7 @@ def test_what_it_is_and_that_an_episode_keeps_to_the_protocol(name, options, sha
 
 
 def test_spread_is_what_each_copy_would_be_by_itself():
-    env, rng = envs.make(SPREAD, 3, seed=5), np.random.default_rng(0)
+    env, rng = envs.make(SPREAD, 3, 5), np.random.default_rng(0)
     seeds = np.random.SeedSequence(5).generate_state(3)
     alone = [simple_spread_v3.parallel_env() for _ in range(3)]
     for copy, seed in zip(alone, seeds):

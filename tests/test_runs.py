@@ -184,6 +184,25 @@ def test_options_of_the_environment_reach_it(run, monkeypatch):
         assert (env.penalty, env.n_agents, env.n_entities, env.grid_size, env.view) == (1.5, 4, 6, 7, 1)
 
 
+def test_name_of_the_experiment_is_made_fit_for_a_folder(run):
+    run(vdn, "--env", "matrix_game", *TINY, "--exp-name", "../a name: 50 %")
+    assert newest_run().name.startswith("matrix_game__...a.name..50..__1__")
+
+
+def test_our_own_games_do_without_other_envs_and_others_say_what_they_need(tmp_path):
+    for source in (vdn.__file__, envs.__file__):
+        shutil.copy(source, tmp_path)
+    script = SimpleNamespace(__file__=tmp_path / "vdn.py")
+    process = start(script, "--env", "matrix_game", *TINY, "--wandb-mode", "disabled", cwd=tmp_path)
+    assert process.communicate(timeout=300)[1] == "" and process.returncode == 0
+    process = start(script, "--env", "my_module:MyEnv", cwd=tmp_path)
+    _, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stderr) == (
+        2,
+        "vdn.py: error: environment my_module:MyEnv needs other_envs.py beside envs.py\n",
+    )
+
+
 def test_renamed_copy_runs_and_logs_under_its_own_name(tmp_path):
     for source, name in ((vdn.__file__, "my_vdn.py"), (envs.__file__, "envs.py")):
         (tmp_path / name).write_text(Path(source).read_text())
@@ -216,10 +235,10 @@ def test_defaults_depend_on_the_environment_and_the_agents_and_give_way(parse):
     for script in (iql, vdn, qmix, qtran):
         for env in ("pettingzoo:a.b", "gymnasium:a:b", "my_module:MyEnv"):
             args = parse(f"--env {env} --num-envs 3", script)
-            assert (args.num_envs, args.gamma, args.window, args.scale_rewards) == (3, 0.9, 1, True)
-            assert args.center_rewards and args.double_q and not args.limit_ends
-    args = parse("--env my_module:MyEnv --recurrent --no-scale-rewards")
-    assert (args.window, args.gamma, args.scale_rewards) == (100, 0.9, False)
+            assert (args.num_envs, args.gamma, args.window, args.double_q) == (3, 0.9, 1, True)
+            assert args.standardise_rewards
+    args = parse("--env my_module:MyEnv --recurrent --no-standardise-rewards")
+    assert (args.window, args.gamma, args.standardise_rewards) == (100, 0.9, False)
 
 
 def test_values_of_env_args_are_numbers_truths_or_words(parse):
@@ -247,10 +266,10 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
         for value in ("0", "-1") if field.type is int else ("-0.1", "nan", "inf"):
             with pytest.raises(SystemExit) as stopped:
                 parse(f"{option} {value}", script)
-            low = 1 if field.type is int else 0
+            low = {int: "1", float: "1e-06" if field.name == "max_grad_norm" else "0"}[field.type]
             (line,) = capsys.readouterr().err.splitlines()
             assert re.fullmatch(
-                rf"{script.__name__}.py: error: {option} must be in \[{low}, (inf\)|\d+\]), got {value}(\.0)?", line
+                rf"{script.__name__}.py: error: {option} must be in \[{low}, \d+\], got {value}(\.0)?", line
             )
             assert stopped.value.code == 2
 
@@ -262,36 +281,26 @@ def test_numbers_out_of_range_are_refused(parse, script, capsys):
         ("--env seed", "environment must be one of"),
         ("--env no_such_module:Env", "environment no_such_module:Env cannot be imported"),
         ("--gamma 1.1", "--gamma must be in [0, 1], got 1.1"),
-        ("--tau 2", "--tau must be in [0, 1], got 2.0"),
         ("--start-e 2", "--start-e must be in [0, 1], got 2.0"),
         ("--end-e 2", "--end-e must be in [0, 1], got 2.0"),
         ("--exploration-fraction 2", "--exploration-fraction must be in [0, 1], got 2.0"),
         ("--seed -1", "--seed must be in [0, 4294967295], got -1"),
         (
-            "--wandb-project-name team/project",
-            "--wandb-project-name must have 1 to 100 printable characters, none of / ",
-        ),
-        ("--exp-name ../up", "--exp-name must have 1 to 100 printable characters, none of / "),
-        ("--exp-name ..", "and not dots alone, got '..'"),
-        ("--hidden-dim 1000000000", "--hidden-dim must be in [1, 8192], got 1000000000"),
-        ("--num-envs 100000000", "--num-envs must be in [1, 65536], got 100000000"),
-        (
             "--total-timesteps 10000000000000000000000",
             "--total-timesteps must be in [1, 1000000000000], got 1000000000",
         ),
-        ("--buffer-size 1000000000000000", "--buffer-size must be in [1, 1000000000], got 1000000000000000"),
-        ("--max-grad-norm 0", "--max-grad-norm must be above 0, got 0.0"),
-        ("--batch-size 2001 --buffer-size 2000", "--batch-size 2001 x 1 steps is more than --buffer-size 2000"),
-        ("--buffer-size 1000 --num-envs 20", "--buffer-size must hold 20 episodes of 100 steps, got 1000"),
         ("--env matrix_game --env-args penalty 1", "matrix_game has no option 'penalty', it has: none"),
         ("--env-args speed 1", "no option 'speed', it has: penalty, grid_size, n_predators, n_prey, view"),
         ("--env-args penalty high", "predator_prey: penalty must be a number of at least 0, got 'high'"),
         ("--env-args view 0", "predator_prey: view must be an integer of at least 1, got 0"),
         ("--env-args n_predators 30", "predator_prey: n_predators + n_prey must be at most 25"),
-        ("--env-args seed 3", "--env-args cannot set seed, use --seed"),
-        ("--env-args penalty 1 --env-args view 2", "--env-args must be given once, with all options"),
-        ("--env-args penalty 1 --env_args=view 2", "--env-args must be given once, with all options"),
-        ("--env-args num_envs 3", "--env-args cannot set num_envs, use --num-envs"),
+        ("--env-args seed 3", "predator_prey has no option 'seed', it has: penalty, "),
+        ("--env-args num_envs 3", "predator_prey has no option 'num_envs', it has: penalty, "),
+        ("--max-grad-norm 0", "--max-grad-norm must be in [1e-06, 1000000000000], got 0.0"),
+        (
+            "--standardise-rewards",
+            "--standardise-rewards needs an environment of other_envs.py, got --env predator_prey",
+        ),
         pytest.param(
             "--cuda",
             "--cuda needs a GPU and a CUDA build of torch",
@@ -350,16 +359,6 @@ def test_mistakes_as_a_process(tmp_path):
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (2, "vdn.py: error: --gamma must be in [0, 1], got 2.0\n")
     assert not list(tmp_path.iterdir())
-
-
-def test_run_folder_that_cannot_be_written(run, capsys):
-    Path("runs").write_text("in the way")
-    with pytest.raises(SystemExit) as stopped:
-        run(vdn, "--env", "matrix_game")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert stopped.value.code == 2
-    assert "run folder runs/matrix_game__vdn__1__" in line and "cannot be written" in line
-    assert Path("runs").read_text() == "in the way"
 
 
 @pytest.mark.parametrize(
@@ -445,36 +444,33 @@ def test_every_line_of_the_log_is_complete_however_rare_the_updates(run):
     assert np.isfinite([list(row.values()) for row in rows]).all()
 
 
-@pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("center", [False, True])
-def test_rewards_are_scaled_and_centered_by_what_was_played_so_far(run, recorded, scale, center):
+@pytest.mark.parametrize("standardise", [False, True])
+def test_rewards_are_standardised_by_what_was_played_so_far(run, recorded, standardise):
     argv = "--num-envs 2 --total-timesteps 1000 --eval-interval 1000 --train-frequency 100 --batch-size 64".split()
-    run(vdn, *argv, *["--scale-rewards"] * scale, *["--center-rewards"] * center)
+    run(vdn, "--env", "envs:PredatorPrey", *argv, *["--no-standardise-rewards"] * (not standardise))
     recent_mean, played = 0, []
     for n_rounds, rollout in enumerate(recorded.train, start=1):
         reward = rollout.episodes.reward.ravel().astype(float)
         played.extend(reward)
         recent_mean += max(1 / 100, 1 / n_rounds) * (reward.mean() - recent_mean)
-        possible = (np.unique(played) - (recent_mean if center else 0)) / (np.std(played) if scale else 1)
+        possible = (np.unique(played) - recent_mean) / np.std(played) if standardise else np.unique(played)
         for update in recorded.updates[2 * n_rounds - 2 : 2 * n_rounds]:
             learned = update.batch.reward.numpy().ravel()
             assert np.abs(learned[:, None] - possible).min(axis=1).max() < 1e-5
             assert len(np.unique(learned)) > 1
 
 
-def test_rewards_that_are_all_alike_are_not_scaled_and_none_is_centered_once_a_game_has_ended(run, recorded):
+def test_rewards_that_are_all_alike_are_not_scaled_and_no_mean_is_taken_once_a_game_has_ended(run, recorded):
     argv = ["--env", "test_algorithms:Ragged", "--env-args", "pay", -0.3, "--total-timesteps", 200]
-    run(vdn, *argv, "--eval-interval", 200, "--scale-rewards", "--center-rewards")
+    run(vdn, *argv, "--eval-interval", 200)
     for update in recorded.updates:
         assert update.batch.reward[update.batch.mask].numpy() == pytest.approx(-0.3)
 
 
-@pytest.mark.parametrize("limit_ends", [False, True])
-def test_limit_ends_the_game_if_asked_to(run, recorded, limit_ends):
+def test_a_time_limit_is_no_end_in_what_is_learned_from(run, recorded):
     argv = "--num-envs 2 --total-timesteps 600 --eval-interval 600 --train-frequency 20".split()
-    run(vdn, *argv, "--window", 100, "--batch-size", 2, *["--limit-ends"] * limit_ends)
-    for update in recorded.updates:
-        assert not update.batch.terminated[:99].any() and (update.batch.terminated[99] == limit_ends).all()
+    run(vdn, *argv, "--window", 100, "--batch-size", 2)
+    assert recorded.updates and not any(update.batch.terminated.any() for update in recorded.updates)
 
 
 def test_evaluation_has_as_many_episodes_as_asked_for(run, monkeypatch):
@@ -491,13 +487,13 @@ def test_window_is_what_an_update_learns_from(run, recorded, window, length):
     assert shapes == {(length, 8)}  # an episode of this game has two steps
 
 
-def test_target_networks_follow_at_every_third_update(run, recorded):
-    run(vdn, *SHORT, "--target-network-frequency", 3, "--tau", 0.5)
-    target = recorded.updates[0].online
+def test_target_networks_are_copied_at_every_third_update(run, recorded):
+    run(vdn, *SHORT, "--target-network-frequency", 3)
     for k, update in enumerate(recorded.updates):  # after k updates
-        if k and k % 3 == 0:
-            target = (target + update.online) / 2
-        torch.testing.assert_close(update.target, target)
+        if k % 3 == 0:
+            target = update.online
+        assert torch.equal(update.target, target)
+        assert k % 3 == 0 or not torch.equal(update.target, update.online)
     assert len(recorded.updates) == 20
 
 
@@ -519,22 +515,12 @@ def test_first_step_of_adam_is_the_learning_rate_against_the_gradient(run, recor
     torch.testing.assert_close(step, -learning_rate * first.gradient[large].sign(), rtol=1e-2, atol=1e-6)
 
 
-def test_buffer_holds_as_many_steps_as_it_says_and_says_how_much_memory_they_take(run, monkeypatch, capsys):
+@pytest.mark.parametrize("buffer_size, n_rows", [(1234, 12 * 101), (500, 10 * 101)])
+def test_buffer_holds_as_many_steps_as_it_says_or_one_round_of_episodes(run, monkeypatch, buffer_size, n_rows):
     buffers, make = [], vdn.ReplayBuffer
-    monkeypatch.setattr(vdn, "ReplayBuffer", lambda env, n_rows: buffers.append(make(env, n_rows)) or buffers[-1])
-    run(vdn, *TINY, "--buffer-size", 1234)
-    assert len(buffers[0].rows) == 12 * 101  # episodes of 100 steps
-    run(vdn, *TINY)
-    assert len(buffers[1].rows) >= 404 + 101  # not two million: all that can be played, and a round that goes beyond
-    assert "replay of up to 0.0 GiB" in capsys.readouterr().out
-
-
-def test_buffer_beyond_the_memory_is_refused_before_the_run(run, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**17}[name])  # half a GiB
-    with pytest.raises(SystemExit) as exit_info:
-        run(vdn, "--env", "predator_prey", "--total-timesteps", 10**9, "--buffer-size", 10**7)
-    assert exit_info.value.code == 2 and not (tmp_path / "runs").exists()
-    assert "error: --buffer-size 10000000 takes more memory than there is: 0.8 GiB\n" in capsys.readouterr().err
+    monkeypatch.setattr(vdn, "ReplayBuffer", lambda n_rows: buffers.append(make(n_rows)) or buffers[-1])
+    run(vdn, *TINY, "--buffer-size", buffer_size)  # of episodes of 100 steps
+    assert len(buffers[0].rows) == n_rows
 
 
 # --- same seed, same run --------------------------------------------------------------------------------------------
@@ -680,12 +666,12 @@ def test_interrupted_run_keeps_what_it_has_logged(number, code, tmp_path):
     assert torch.load(log.parent / "model.pt")["global_step"] in (200 * len(rows), 200 * len(rows) - 200)
     if number != signal.SIGKILL:  # W&B has all of it, but perhaps for a line during which the signal came
         (in_wandb, exit_code), in_csv = wandb_file(log.parent), [row["global_step"] for row in rows]
-        assert in_wandb in (in_csv, in_csv[:-1]) and exit_code == code
+        assert in_wandb in (in_csv, in_csv[:-1]) and exit_code == 1
 
 
 def test_loss_that_is_not_finite_stops_the_run(run, capsys):
     with pytest.raises(SystemExit) as stopped:
-        run(vdn, "--env", "matrix_game", "--learning-rate", 1e30, "--max-grad-norm", 1e30)
+        run(vdn, "--env", "matrix_game", "--learning-rate", 1e12, "--max-grad-norm", 1e12)
     assert stopped.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "not finite at step 400" in line and "last logged" in line
@@ -700,27 +686,15 @@ def full_at(request):
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
-@pytest.mark.parametrize("full_at", [100], indirect=True)
-def test_full_disk_leaves_no_half_line(full_at, tmp_path, capsys):
-    wandb_run = SimpleNamespace(log=lambda row: None)
-    with pytest.raises(SystemExit) as stopped:
-        for step in range(100):
-            vdn.log(tmp_path, wandb_run, {"global_step": step, "losses/td": 0.123})
-    assert stopped.value.code == 1
-    assert "metrics.csv cannot be written: File too large" in capsys.readouterr().err
-    text = (tmp_path / "metrics.csv").read_bytes()
-    assert 80 < len(text) <= 100 and text.endswith(b",0.123\r\n")
-
-
-@pytest.mark.parametrize("full_at", [5000], indirect=True)
-def test_full_disk_leaves_the_last_model(full_at, run, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run(vdn, "--env", "matrix_game", *TINY)
-    assert stopped.value.code == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "model.pt cannot be written: File too large" in line
-    assert sorted(path.name for path in newest_run().iterdir()) == ["config.json", "metrics.csv"]
-    assert len(read(newest_run())) == 1
+@pytest.mark.parametrize("full_at", [30_000], indirect=True)
+def test_full_disk_leaves_the_last_model_and_every_line_of_the_log(full_at, run):
+    run(vdn, "--env", "matrix_game", *TINY)
+    whole = newest_run()
+    networks = vdn.make_networks(envs.make("matrix_game", 1, 0), vdn.Args(hidden_dim=512))
+    before, row = (whole / "model.pt").read_bytes(), read(whole)[-1]
+    with pytest.raises((OSError, RuntimeError)):
+        vdn.log(whole, SimpleNamespace(log=lambda row: None), row, networks, vdn.Args())
+    assert (whole / "model.pt").read_bytes() == before and read(whole)[-1] == row == read(whole)[-2]
 
 
 def test_wandb_mode_of_the_environment_is_the_default(parse, monkeypatch):
@@ -728,15 +702,6 @@ def test_wandb_mode_of_the_environment_is_the_default(parse, monkeypatch):
     assert parse("").wandb_mode == "disabled" and parse("--wandb-mode offline").wandb_mode == "offline"
     monkeypatch.setenv("WANDB_MODE", "nonsense")
     assert parse("").wandb_mode == "offline"
-
-
-def test_interrupted_imports_give_no_traceback(tmp_path):
-    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
-    process = start(vdn, "--env", "matrix_game", cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert process.stdout.readline() == "importing\n"
-    os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGINT and stderr == ""
 
 
 class Uneven(envs.MatrixGame):
@@ -779,18 +744,16 @@ class Failing(envs.MatrixGame):
         print("closed")
 
 
-@pytest.mark.parametrize("how, error", [("nan", SystemExit), ("error", ValueError)])
+@pytest.mark.parametrize("how, error", [("nan", envs.InvalidEnv), ("error", ValueError)])
 def test_an_environment_that_fails_during_the_run_is_named_and_closed(how, error, run, capsys):
     with pytest.raises(error) as stopped:
         run(vdn, "--env", "test_runs:Failing", "--env-args", "how", how, "--num-envs", 10)
     stdout, stderr = capsys.readouterr()
-    (line,) = stderr.splitlines()
     if how == "nan":
-        assert stopped.value.code == 1 and "test_runs:Failing: reward of copy 0 is not finite at step 1" in line
-        assert "what was logged until step 80 is in runs/" in line
+        assert "test_runs:Failing: reward of copy 0 is not finite at step 1" in str(stopped.value)
     else:
-        assert line == "error inside environment test_runs:Failing, in step():"
-    assert stdout.count("closed\n") == 2
+        assert stderr == "error inside environment test_runs:Failing, in step():\n"
+    assert "stopped at step 80, what was logged is in runs/" in stdout and stdout.count("closed\n") == 2
 
 
 def test_what_is_stored_is_what_was_chosen():
@@ -800,7 +763,11 @@ def test_what_is_stored_is_what_was_chosen():
     assert set(actions.flatten()) == {0, 1, 2}
 
 
-def test_environments_are_closed_where_arguments_are_refused_after_they_were_made(run, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run(vdn, "--env", "test_runs:Failing", "--buffer-size", 10, "--batch-size", 20)
-    assert stopped.value.code == 2 and capsys.readouterr().out == "closed\nclosed\n"
+def test_environments_are_closed_where_the_run_cannot_begin(run, monkeypatch, capsys):
+    def fail(args):
+        raise OSError("no folder")
+
+    monkeypatch.setattr(vdn, "open_run", fail)
+    with pytest.raises(OSError, match="no folder"):
+        run(vdn, "--env", "test_runs:Failing")
+    assert capsys.readouterr().out == "closed\nclosed\n"

@@ -22,7 +22,7 @@ def main():
     cases, rng = [], np.random.default_rng(0)
     for preset, options in PRESETS.items():
         for num_envs in (1, 20, 32, 128):
-            env = envs.make("predator_prey", num_envs, seed=0, **options)
+            env = envs.make("predator_prey", num_envs, 0, **options)
             env.reset()
             actions = rng.integers(env.n_actions, size=(STEPS, num_envs, env.n_agents))
             cases.append((preset, env, actions, vdn.Agent(env, vdn.Args.hidden_dim, recurrent=False), [], []))

@@ -19,6 +19,7 @@ import argparse
 import copy
 import importlib
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -61,10 +62,10 @@ def flops(algorithm, args, env):
         J = args.joint_dim
         encoded, action, head = N * H * J, N * A * J, J * J + J
         products += steps * (3 * encoded + 2 * action + 3 * head)  # Q_jt at u, to be learned
-        products += steps * (action + head + encoded + action + head)  # at ubar, with the same encodings; of the target
+        products += 2 * steps * (encoded + action + head)  # at ubar; of the target
         products += steps * 3 * (encoded + head) * args.value_net  # V_jt
         if algorithm == "qtran-alt":
-            products += steps * N * A * head  # at every action of every agent
+            products += steps * (encoded + N * A * head)  # at every action of every agent
     return 2 * products
 
 
@@ -77,9 +78,13 @@ class Workload:
         self.env = envs.make("predator_prey", 32 if reference else self.args.num_envs, 0, **options)
         self.networks = self.script.make_networks(self.env, self.args).to(device)
         self.target_networks = copy.deepcopy(self.networks).requires_grad_(False)
-        makers = [self.script.make_update] + ([] if reference else [self.script.make_compiled_update])
-        self.updates = [make(copy.deepcopy(self.networks), self.target_networks, self.args) for make in makers]
-        self.replay_buffer = self.script.ReplayBuffer(self.env, self.args.buffer_size // 100 * 101)
+        self.updates = [
+            self.script.make_update(
+                copy.deepcopy(self.networks), self.target_networks, replace(self.args, compile=compiled)
+            )
+            for compiled in ([False] if reference else [False, True])
+        ]
+        self.replay_buffer = self.script.ReplayBuffer(self.args.buffer_size // 100 * 101)
         self.rng = np.random.default_rng(0)
         self.play_times, self.update_times = [], [[] for _ in self.updates]
 
