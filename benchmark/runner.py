@@ -42,12 +42,13 @@ def work(job):
 def kept(suite):
     """What is kept of a suite: {run: its record} of runs.json, and {run: its lines} of curves.csv, without its name."""
     paths = RESULTS / suite / "runs.json", RESULTS / suite / "curves.csv"
-    return read_kept(*paths, *(path.stat().st_mtime_ns if path.exists() else 0 for path in paths))
+    stats = [path.stat() if path.exists() else None for path in paths]
+    return read_kept(*paths, *(stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats))
 
 
-@lru_cache
-def read_kept(runs, curves, *modified):
-    """`modified` is for the cache. A curve is written before its record, and so read after it."""
+@lru_cache(maxsize=8)
+def read_kept(runs, curves, *versions):
+    """`versions` are for the cache. A curve is written before its record, and so read after it."""
     records, lines = {}, {}
     try:
         if runs.exists():
@@ -169,6 +170,7 @@ def keep(job):
     RESULTS.joinpath(job.suite).mkdir(parents=True, exist_ok=True)
     with open(RUNS / job.suite / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # other runners may be keeping runs of the suite
+        read_kept.cache_clear()
         records, lines = kept(job.suite)
         records = records | {job.name: record}
         lines = lines | {job.name: [",".join(row) for row in zip(*table)]}
