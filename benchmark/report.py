@@ -133,7 +133,7 @@ def figure(game, algos, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(fig).draw()
     image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
-    image.quantize(256).save(path, optimize=True)  # a third of the bytes
+    image.quantize(128).save(path, optimize=True)  # a quarter of the bytes
 
 
 def short_commit(commit):
