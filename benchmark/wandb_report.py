@@ -16,7 +16,7 @@ Every panel shows one line for each algorithm: the mean over seeds, with the sta
 of environment steps. *Return of 32 greedy episodes* is what counts: agents do not explore there, and do not learn
 from it. *TD loss* is not comparable between algorithms: each learns other values.
 
-The numbers with confidence intervals, and how they relate to the papers, are in `benchmark/README.md` of the project.
+The numbers with confidence intervals are in `benchmark/README.md` of the project.
 """
 
 
