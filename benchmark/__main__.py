@@ -45,7 +45,7 @@ def run(
     """Run what is not finished of a suite. Exit code 1 if any of it failed.
 
     Args:
-        suite: which, see benchmark/suites.py
+        suite: which, see benchmark/suites/
         only: parts of names of games or algorithms (both must match where both are given), or full names of runs
         seeds: 1 to this number, instead of what the suite says
         workers: runs at a time, each of one thread

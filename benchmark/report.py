@@ -1,14 +1,14 @@
-"""Tables and figures of a suite from its raw curves, those of finished runs in benchmark/results/<suite>/."""
+"""Tables and figures of a suite from what is kept of its runs in benchmark/results/<suite>/."""
 
-import csv
-import json
 import os
 from collections import defaultdict
 from itertools import product
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from benchmark import runner, suites
 
@@ -41,38 +41,37 @@ def interval(values, resamples=5000):
     return np.percentile(iqm(values[..., resampled]), [2.5, 97.5], axis=-1, method="inverted_cdf")
 
 
-def curve(folder):
-    """Columns of metrics.csv, name -> [evaluations]; n_updates of the whole run; and peak_mib, NaN if not noted."""
-    with open(folder / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    train_frequency = json.loads((folder / "config.json").read_text())["train_frequency"]
-    peak_mib = json.loads((folder / "exit.json").read_text()).get("peak_mib", np.nan)
-    return columns | {"n_updates": columns["global_step"][-1] // train_frequency, "peak_mib": peak_mib}
-
-
 def last_ten(curves, column="eval/return_mean"):
     """Each seed's mean over its last ten evaluations [seeds]: one evaluation alone is of 32 episodes."""
     return np.array([curve[column][-10:].mean() for curve in curves.values()])
 
 
 def read(suite):
-    """{game: {algorithm: {seed: folder}}} of what is finished, and {run: what is wrong} of what is there but is not."""
-    folders = sorted((runner.RESULTS / suite).glob("*__*__*"))
-    seeds = [int(seed) for folder in folders if (seed := folder.name.split("__")[2]).isdigit()]
-    games, broken = defaultdict(lambda: defaultdict(dict)), {folder.name: "not in the suite" for folder in folders}
+    """{game: {algorithm: {seed: run}}} of what is finished, and {run: what is wrong} of what is kept but is not.
+
+    A run is its columns of curves.csv, name -> [evaluations], its commit and versions, the updates of the whole run,
+    n_updates, and peak_mib, NaN if not noted.
+    """
+    records, _ = runner.kept(suite)
+    seeds = [int(seed) for name in records if (seed := name.split("__")[-1]).isdigit()]
+    games, broken = defaultdict(lambda: defaultdict(dict)), dict.fromkeys(sorted(records), "not in the suite")
     for job in suites.jobs(suite, seeds=max(seeds, default=1)):
-        folder = runner.kept(job)
-        if folder in folders:
-            broken[job.name] = runner.problem(folder, job.command)
-            if not broken[job.name]:
-                del broken[job.name]
-                games[job.game][job.algo][job.seed] = folder
+        if job.name not in records:
+            continue
+        if why := runner.problem_kept(job):
+            broken[job.name] = why
+            continue
+        del broken[job.name]
+        record = records[job.name]
+        run = {name: np.array(values) for name, values in runner.curve(suite, job.name).items()}
+        run["n_updates"] = run["global_step"][-1] // record["arguments"]["train_frequency"]
+        run |= {"commit": record["commit"], "versions": record["versions"], "peak_mib": record.get("peak_mib", np.nan)}
+        games[job.game][job.algo][job.seed] = run
     return games, broken
 
 
 def table(game, algos):
-    """Markdown: a line for each algorithm. algos: {algorithm: {seed: columns of metrics.csv}}."""
+    """Markdown: a line for each algorithm. algos: {algorithm: {seed: run}}."""
     known, published = game.optimum is not None, game.paper.startswith("Papoudakis")
     header = ["algorithm", "last ten, IQM", "95 % interval", "by seed"]
     header += [f"of {game.optimum}", f"seconds to {game.solved:.0%} of it"] if known else []
@@ -102,7 +101,8 @@ def table(game, algos):
         row.append(f"{np.median([curve['global_step'][-1] for curve in curves.values()]):,.0f}")
         row.append(f"{np.median([curve['n_updates'] for curve in curves.values()]):,.0f}")
         row.append(f"{np.median([curve['charts/seconds'][-1] for curve in curves.values()]):.0f}")
-        row.append(f"{np.median([curve['charts/SPS'][-1] for curve in curves.values()]):,.0f}")
+        speed = [curve["global_step"][-1] / curve["charts/seconds"][-1] for curve in curves.values()]
+        row.append(f"{np.median(speed):,.0f}")
         peaks = [curve["peak_mib"] for curve in curves.values() if curve["peak_mib"] > 0]
         row.append(f"{max(peaks):,.0f}" if peaks else "")
         rows.append(row)
@@ -111,7 +111,7 @@ def table(game, algos):
 
 def figure(game, algos, path):
     """IQM of the evaluations over steps, the interval as a band, the optimum and random play as lines."""
-    fig = Figure(figsize=(7, 4), layout="constrained")
+    fig = Figure(figsize=(7, 4), dpi=100, layout="constrained")
     axes = fig.subplots()
     more_styles = zip(matplotlib.colormaps["tab10"].colors * 2, ["-", "--", "-.", ":"] * 5)
     for algo, curves in algos.items():
@@ -131,7 +131,9 @@ def figure(game, algos, path):
     axes.set(title=game.title, xlabel="environment steps", ylabel="return of 32 greedy episodes")
     fig.legend(loc="outside right upper", fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=120)
+    FigureCanvasAgg(fig).draw()
+    image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
+    image.quantize(128).save(path, optimize=True)  # a quarter of the bytes
 
 
 def short_commit(commit):
@@ -140,11 +142,10 @@ def short_commit(commit):
     return digits[:12] + dash + dirty
 
 
-def made_with(folders):
+def made_with(runs):
     """Which commit and versions the runs are of."""
-    records = [json.loads((folder / "exit.json").read_text()) for folder in folders]
-    commits = sorted({short_commit(record["commit"]) for record in records})
-    versions = sorted({", ".join(f"{k} {v}" for k, v in record["versions"].items()) for record in records})
+    commits = sorted({short_commit(run["commit"]) for run in runs})
+    versions = sorted({", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in runs})
     return f"Commit {', '.join(commits)}; {'; '.join(versions)}."
 
 
@@ -181,19 +182,17 @@ def write(suite):
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "README.md").exists():
         (folder / "README.md").write_text(f"# Suite {suite}\n\n<!-- report: begin --><!-- report: end -->\n")
-    parts, of_all = [], {}
-    for name, folders in games.items():
+    parts, arguments = [], suites.arguments(suite)
+    for name, algos in games.items():
         game = suites.GAMES[name]
-        algos = {algo: {seed: curve(path) for seed, path in runs.items()} for algo, runs in folders.items()}
-        of_all[name] = algos
         figure(game, algos, folder / "figures" / f"{name}.png")
         found = "" if game.found is None else f" Two pairs that each hunt one prey by plan: {game.found}."
-        used = made_with([path for runs in folders.values() for path in runs.values()])
+        used = made_with([run for runs in algos.values() for run in runs.values()])
         parts.append(
-            f"### {game.title}\n\n`{game.arguments}`. Random play: {game.random}.{found} {game.paper}\n\n"
+            f"### {game.title}\n\n`{arguments[name]}`. Random play: {game.random}.{found} {game.paper}\n\n"
             f"{table(game, algos)}\n\n![{game.title}](figures/{name}.png)\n\n{used}"
         )
     put("\n\n".join(parts), folder / "README.md")
     if suite == "paper":
-        put(summary(of_all), runner.ROOT / "README.md")
+        put(summary(games), runner.ROOT / "README.md")
     return broken

@@ -1,12 +1,14 @@
 """Run the jobs of a suite, and know which are finished.
 
-Each runs in a folder of its own, runs/<suite>/<name>/, as a user would start it there. What is kept of a finished one
-is copied to benchmark/results/<suite>/<name>/: metrics.csv and config.json of the script, log.txt, what it printed, and
-exit.json: commit ("-dirty" if any Python file differs from it) and versions when it began, and how it ended. Nothing is
-copied of one that failed. A lock on each folder keeps two runners from running the same.
+Each runs in a folder of its own, runs/<suite>/<name>/, as a user would start it there: metrics.csv and config.json of
+the script, log.txt, what it printed, and exit.json: commit ("-dirty" if any Python file differs from it) and versions
+when it began, and how it ended. A lock on each folder keeps two runners from running the same.
+
+What is kept of a finished run are its lines in two files of benchmark/results/<suite>/: curves.csv, a line for each
+evaluation, and runs.json, a line for each run: its arguments and what exit.json says. Nothing is kept of one that
+failed.
 """
 
-import csv
 import ctypes
 import fcntl
 import importlib
@@ -20,13 +22,16 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS, RESULTS = ROOT / "runs", ROOT / "benchmark" / "results"
-KEPT = ["metrics.csv", "config.json", "log.txt", "exit.json"]
+# What curves.csv has of metrics.csv, and with how many significant digits: tables are the same as with all of them.
+COLUMNS = {"global_step": 12, "eval/return_mean": 8, "charts/episodic_return": 5, "charts/seconds": 6}
+COLUMNS |= dict.fromkeys(["eval/return_std", "losses/td", "losses/grad_norm", "losses/opt", "losses/nopt"], 3)
+COLUMNS |= dict.fromkeys(["values/q_jt", "values/v_jt", "values/abs_d_greedy"], 3)
 sys.path.insert(0, str(ROOT))
 
 
@@ -34,8 +39,26 @@ def work(job):
     return RUNS / job.suite / job.name
 
 
-def kept(job):
-    return RESULTS / job.suite / job.name
+def kept(suite):
+    """What is kept of a suite: {run: its record} of runs.json, and {run: its lines} of curves.csv, without its name."""
+    paths = RESULTS / suite / "runs.json", RESULTS / suite / "curves.csv"
+    stats = [path.stat() if path.exists() else None for path in paths]
+    return read_kept(*paths, *(stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats))
+
+
+@lru_cache(maxsize=8)
+def read_kept(runs, curves, *versions):
+    """`versions` are for the cache. A curve is written before its record, and so read after it."""
+    records, lines = {}, {}
+    try:
+        if runs.exists():
+            records = json.loads(runs.read_text())
+        for line in curves.read_text().splitlines()[1:] if curves.exists() else []:
+            name, _, values = line.partition(",")
+            lines.setdefault(name, []).append(values)
+    except ValueError as error:
+        sys.exit(f"benchmark: error: {runs.parent} cannot be read: {error}")
+    return records, lines
 
 
 @cache
@@ -49,24 +72,49 @@ def arguments(command):
         sys.argv = own_argv
 
 
-def last_step(folder):
-    """global_step of the last line of metrics.csv; ValueError if there is none, or a line is incomplete."""
+def columns(lines):
+    """{name: values} of the lines of a table, the first of which has the names, less what is empty in all of them.
+
+    Raises ValueError if a line is incomplete, or global_step or eval/return_mean is missing.
+    """
+    if len(lines) < 2:
+        raise ValueError("has no lines")
+    try:
+        table = zip(*(line.split(",") for line in lines), strict=True)
+        values = {name: [*map(float, column)] for name, *column in table if any(column)}
+    except ValueError:
+        raise ValueError("has an incomplete line") from None
+    if not {"global_step", "eval/return_mean"} <= values.keys():
+        raise ValueError("has no column global_step or eval/return_mean")
+    return values
+
+
+def curve(suite, name):
+    """{column: values} of a run that is kept. ValueError as of `columns`."""
+    return columns([",".join(COLUMNS), *kept(suite)[1].get(name, [])])
+
+
+def metrics(folder):
+    """The lines of metrics.csv. ValueError if it is missing, or breaks off."""
     try:
         text = (folder / "metrics.csv").read_text()
     except FileNotFoundError:
-        raise ValueError("no metrics.csv") from None
-    header, *rows = csv.reader(text.splitlines()) if text else [[]]
-    if text and not {"global_step", "eval/return_mean"} <= set(header):
-        raise ValueError("metrics.csv has no column global_step or eval/return_mean")
-    if not rows:
-        raise ValueError("metrics.csv has no lines")
-    try:
-        values = [dict(zip(header, map(float, row), strict=True)) for row in rows]
-    except ValueError:
-        raise ValueError("metrics.csv has an incomplete line") from None
-    if not text.endswith("\n"):
-        raise ValueError("metrics.csv breaks off in its last line")
-    return int(values[-1]["global_step"])
+        raise ValueError("is missing") from None
+    if text and not text.endswith("\n"):
+        raise ValueError("breaks off in its last line")
+    return text.splitlines()
+
+
+def unlike(config, values, command):
+    """What makes a run, of the arguments `config`, with the columns `values`, another than that of the command."""
+    step, total_timesteps = int(values["global_step"][-1]), config["total_timesteps"]
+    if step < total_timesteps:
+        return f"curve ends at step {step:,} of {total_timesteps:,}"
+    defaults = arguments(command.split()[0])  # of arguments that the scripts did not have yet when the run was made
+    other = [name for name, value in arguments(command).items() if config.get(name, defaults[name]) != value]
+    if other:
+        return f"made with other arguments: {', '.join(f'{name} {config.get(name)}' for name in other)}"
+    return None
 
 
 def problem(folder, command):
@@ -81,37 +129,60 @@ def problem(folder, command):
         return f"exit code {exit_code}"
     try:
         config = json.loads((folder / "config.json").read_text())
-        total_timesteps = int(config["total_timesteps"])
+        int(config["total_timesteps"])
     except (OSError, ValueError, LookupError, TypeError):
         return "config.json is incomplete"
     try:
-        step = last_step(folder)
+        return unlike(config, columns(metrics(folder)), command)
     except ValueError as error:
-        return str(error)
-    if step < total_timesteps:
-        return f"metrics.csv ends at step {step:,} of {total_timesteps:,}"
-    defaults = arguments(command.split()[0])  # of arguments that the scripts did not have yet when the run was made
-    other = [name for name, value in arguments(command).items() if config.get(name, defaults[name]) != value]
-    if other:
-        return f"kept with other arguments: {', '.join(f'{name} {config.get(name)}' for name in other)}"
-    return None
+        return f"metrics.csv {error}"
+
+
+def problem_kept(job):
+    """What keeps what is kept of a job from being a finished run of its command; None if it is one."""
+    record = kept(job.suite)[0].get(job.name)
+    if record is None:
+        return "not run"
+    if record["exit_code"] != 0:
+        return f"exit code {record['exit_code']}"
+    try:
+        return unlike(record["arguments"], curve(job.suite, job.name), job.command)
+    except ValueError as error:
+        return f"curves.csv {error}"
+
+
+def replace(path, lines):
+    """Write a file by way of another one, so that a complete one exists at any time."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text("".join(f"{line}\n" for line in lines))
+    os.replace(new, path)
 
 
 def keep(job):
-    """Copy what is to be kept of a finished run, all of it or nothing."""
-    new = work(job) / "kept"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    for name in KEPT:
-        shutil.copy(work(job) / name, new / name)
-    shutil.rmtree(kept(job), ignore_errors=True)
-    kept(job).parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(new, kept(job))
+    """Put a finished run into the two files of its suite, by name; other runs' lines stay as they are."""
+    record = json.loads((work(job) / "exit.json").read_text())
+    config = json.loads((work(job) / "config.json").read_text())
+    dropped = {"algo", "command", "wandb_mode", "wandb_project_name", "wandb_entity"}
+    record = {"arguments": {name: config[name] for name in config if name not in dropped}} | record
+    values = columns(metrics(work(job)))
+    empty = [""] * len(values["global_step"])
+    table = [[f"{x:.{digits}g}" for x in values.get(name, [])] or empty for name, digits in COLUMNS.items()]
+    RESULTS.joinpath(job.suite).mkdir(parents=True, exist_ok=True)
+    with open(RUNS / job.suite / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # other runners may be keeping runs of the suite
+        read_kept.cache_clear()
+        records, lines = kept(job.suite)
+        records = records | {job.name: record}
+        lines = lines | {job.name: [",".join(row) for row in zip(*table)]}
+        curves = [f"{name},{line}" for name in sorted(lines) for line in lines[name]]
+        replace(RESULTS / job.suite / "curves.csv", [",".join(["run", *COLUMNS]), *curves])
+        runs = ",\n".join(f"{json.dumps(name)}: {json.dumps(records[name])}" for name in sorted(records))
+        replace(RESULTS / job.suite / "runs.json", ["{", runs, "}"])
 
 
 def unfinished(job):
     """What keeps a job from being finished, None if its result is there. One that ended since is first kept."""
-    missing = problem(kept(job), job.command)
+    missing = problem_kept(job)
     if missing and work(job).exists():
         missing = problem(work(job), job.command)
         if not missing:
@@ -155,7 +226,7 @@ def end_with_parent():
 
 def start(job, locked):
     folder = work(job)
-    for name in set(KEPT) - {"log.txt"}:
+    for name in ("metrics.csv", "config.json", "exit.json"):
         (folder / name).unlink(missing_ok=True)
     (folder / "exit.json").write_text(json.dumps(provenance()) + "\n")
     script, *argv = job.command.split()
@@ -198,7 +269,7 @@ def end(job, child, seconds, peak):
 def steps(job):
     """Steps that a run has made so far."""
     try:
-        return last_step(attempt(job))
+        return int(columns(metrics(attempt(job)))["global_step"][-1])
     except ValueError:
         return 0
 

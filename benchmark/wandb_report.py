@@ -16,7 +16,7 @@ Every panel shows one line for each algorithm: the mean over seeds, with the sta
 of environment steps. *Return of 32 greedy episodes* is what counts: agents do not explore there, and do not learn
 from it. *TD loss* is not comparable between algorithms: each learns other values.
 
-The numbers with confidence intervals, and how they relate to the papers, are in `benchmark/README.md` of the project.
+The numbers with confidence intervals are in `benchmark/README.md` of the project.
 """
 
 
@@ -25,11 +25,11 @@ def report(entity, project, suite):
     import wandb_workspaces.reports.v2 as wr
 
     blocks = [wr.TableOfContents(), wr.MarkdownBlock(INTRODUCTION.strip())]
-    for row in suites.SUITES[suite]:
-        game = suites.GAMES[row.game]
+    for name, arguments in suites.arguments(suite).items():
+        game = suites.GAMES[name]
         runs = wr.Runset(  # of the report's own project
             name=game.title,
-            filters=f"Metric('Group') == '{suite}__{row.game}'",  # set by benchmark/runner.py
+            filters=f"Metric('Group') == '{suite}__{name}'",  # set by benchmark/runner.py
             groupby=["config.algo"],
         )
         panels = [
@@ -46,7 +46,7 @@ def report(entity, project, suite):
             for k, (title, metric) in enumerate(PANELS.items())
         ]
         optimum = f"Optimum {game.optimum}, random play" if game.optimum is not None else "Random play"
-        text = f"`{game.arguments}`. {optimum} {game.random}. {game.paper}"
+        text = f"`{arguments}`. {optimum} {game.random}. {game.paper}"
         blocks += [wr.H2(game.title), wr.MarkdownBlock(text), wr.PanelGrid(runsets=[runs], panels=panels)]
     title = f"Value factorisation: suite {suite}"
     return wr.Report(project=project, entity=entity, title=title, width="fluid", blocks=blocks)

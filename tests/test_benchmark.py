@@ -1,6 +1,8 @@
 """What the benchmarks compute, against the published figures; what becomes of runs that fail, and of broken results."""
 
+import csv
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -10,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import envs
 import vdn
 from benchmark import __main__, report, runner, suites, wandb_report
-from benchmark.studies import foraging_2021, jaxmarl_speed, optimum, random_play, speed, squeeze
+from benchmark.studies import jaxmarl_speed, optimum, random_play, speed, squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
 RANDOM_PLAY = (ROOT / "benchmark/results/random_play.txt").read_text()
@@ -134,8 +135,10 @@ def test_suites_name_the_optimum_and_the_return_of_random_play():
     known |= {f"gaussian_squeeze_{k}": optimum.gaussian_squeeze(k, draws=300_000) for k in (1, 2)}
     for name, best in known.items():
         assert suites.GAMES[name].optimum == pytest.approx(best, abs=0.02)
-    for game in suites.GAMES.values():
-        args = runner.arguments(f"vdn.py {game.arguments}")
+    everywhere = {name: text for suite in suites.SUITES for name, text in suites.arguments(suite).items()}
+    assert everywhere.keys() == suites.GAMES.keys()
+    for name, game in suites.GAMES.items():
+        args = runner.arguments(f"vdn.py {everywhere[name]}")
         if ":" in args["env"]:
             continue
         env, num_envs = args["env"], 3000 if args["env"] == "predator_prey" else 300_000
@@ -154,11 +157,11 @@ def test_random_play_takes_the_games_by_name(monkeypatch, capsys):
     assert "'3m'" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", suites.OTHERS)
+@pytest.mark.parametrize("name", [name for name in suites.arguments("environments") if "recurrent" not in name])
 def test_suites_name_the_return_of_random_play_in_other_environments(name):
     game = suites.GAMES[name]
     assert f"{name}, random: {game.random:.2f} +- " in RANDOM_PLAY
-    args = runner.arguments(f"vdn.py {game.arguments}")
+    args = runner.arguments(f"vdn.py {suites.arguments('environments')[name]}")
     env = envs.make(args["env"], 100, 5, **args["env_args"])
     total, steps = random_play.returns(env, random_play.random_policy(6))
     assert abs(total.mean() - game.random) < 4 * total.std() / 10 + 0.01
@@ -168,24 +171,6 @@ def test_suites_name_the_return_of_random_play_in_other_environments(name):
         total, _ = random_play.returns(env, policy)
         assert abs(total.mean() - mean) < 4 * total.std() / 10 and f"{mean:.2f}" in game.paper
     envs.close(env)
-
-
-def test_foraging_2021_prints_what_is_committed(capsys):
-    foraging_2021.main()
-    assert capsys.readouterr().out == (ROOT / "benchmark/results/foraging_2021.txt").read_text()
-
-
-@pytest.mark.parametrize("name, below_sum", [("Foraging2021-10x10-3p-3f-v1", 1), (foraging_2021.TODAY, 0)])
-def test_how_many_players_the_return_of_foraging_takes(name, below_sum):
-    env, drawn = gymnasium.make(name).unwrapped, []
-    env.reset(seed=0)
-    for _ in range(3000):
-        env.reset()
-        players, food = [player.level for player in env.players], env.field[env.field > 0]
-        needed = [1 + (level > max(players)) + (level > sum(players) - min(players)) for level in food]
-        drawn.append([food[np.equal(needed, k)].sum() / food.sum() for k in (1, 2, 3)])
-    drawn, expected = np.array(drawn), foraging_2021.shares(below_sum)
-    assert (abs(drawn.mean(axis=0) - expected) < 4 * drawn.std(axis=0) / 3000**0.5).all()
 
 
 @pytest.mark.parametrize("suite", suites.SUITES)
@@ -224,20 +209,20 @@ def test_interquartile_mean_and_its_interval():
 def test_table_of_known_curves():
     def run(*returns):
         returns = np.array(returns)
-        seconds, sps = 10.0 * np.arange(1, len(returns) + 1), 100 + 0 * returns
-        columns = {"eval/return_mean": returns, "charts/seconds": seconds, "charts/SPS": sps}
+        seconds = 10.0 * np.arange(1, len(returns) + 1)
+        columns = {"eval/return_mean": returns, "charts/seconds": seconds}
         columns["charts/episodic_return"] = returns - 3  # while exploring
         return columns | {"global_step": 160 * seconds, "n_updates": 1000, "peak_mib": 300 + returns[0]}
 
-    game = suites.Game("A game", "--env a_game", optimum=10, random=0, paper="Nothing.")
+    game = suites.Game("A game", optimum=10, random=0, solved=0.9, found=None, paper="Nothing.")
     algos = {"vdn": {1: run(-90, *[1] * 9, 2)}, "qtran-alt": {1: run(1, 9, 8), 2: run(9, 8, 10)}}
     text = report.table(game, algos)
     assert text.splitlines() == [
         "| algorithm | last ten, IQM | 95 % interval | by seed | of 10 | seconds to 90% of it | last evaluation, IQM "
         "| steps | updates | seconds in all | steps/s | peak MiB |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| `vdn` | 1.10 | one seed | 1.10 | 11% | - | 2.00 | 17,600 | 1,000 | 110 | 100 | 210 |",
-        "| `qtran-alt` | 7.50 | 6.00 to 9.00 | 6.00 / 9.00 | 75% | - / 10 | 9.00 | 4,800 | 1,000 | 30 | 100 | 309 |",
+        "| `vdn` | 1.10 | one seed | 1.10 | 11% | - | 2.00 | 17,600 | 1,000 | 110 | 160 | 210 |",
+        "| `qtran-alt` | 7.50 | 6.00 to 9.00 | 6.00 / 9.00 | 75% | - / 10 | 9.00 | 4,800 | 1,000 | 30 | 160 | 309 |",
     ]
     # beside published figures stands what they are, the best mean over seeds: of (1 + 9) / 2, (9 + 8) / 2, (8 + 10) / 2
     text = report.table(game._replace(paper="Papoudakis et al."), algos).splitlines()
@@ -272,7 +257,7 @@ def test_a_finished_run(finished):
         ("config.json", "[1]", "config.json is incomplete"),
         ("config.json", '{"total_timesteps": null}', "config.json is incomplete"),
         ("metrics.csv", "global_step\n400\n", "no column global_step or eval/return_mean"),
-        ("metrics.csv", None, "no metrics.csv"),
+        ("metrics.csv", None, "metrics.csv is missing"),
         ("metrics.csv", "", "no lines"),
         ("metrics.csv", "global_step,eval/return_mean\n", "no lines"),
         ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n", "step 200 of 400"),
@@ -320,7 +305,7 @@ def test_a_run_is_kept_with_its_commit_and_whether_the_code_differs_from_it(tmp_
 @pytest.fixture
 def project(tmp_path):
     """A copy of the project without its results."""
-    for name in ("envs.py", *{script.split()[0] for script in suites.SCRIPTS.values()}):
+    for name in ("envs.py", "iql.py", "vdn.py", "qmix.py", "qtran.py"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "benchmark", tmp_path / "benchmark", ignore=shutil.ignore_patterns("results", "figures"))
     return tmp_path
@@ -344,35 +329,129 @@ def test_run_and_report(project, monkeypatch, capsys):
     assert "2 done, 0 running, 0 failed, 0 waiting" in capsys.readouterr().out
     __main__.status("smoke", only)
     assert "2 of 2 runs are finished" in capsys.readouterr().out
-    kept = project / "benchmark/results/smoke/two_step_game__vdn__1"
-    assert sorted(path.name for path in kept.iterdir()) == ["config.json", "exit.json", "log.txt", "metrics.csv"]
-    record = json.loads((kept / "exit.json").read_text())
+    kept = project / "benchmark/results/smoke"
+    assert sorted(path.name for path in kept.iterdir()) == ["curves.csv", "runs.json"]
+    records = json.loads((kept / "runs.json").read_text())
+    assert list(records) == ["two_step_game__iql__1", "two_step_game__vdn__1"]
+    record = records["two_step_game__vdn__1"]
+    assert record["arguments"]["total_timesteps"] == 800 and record["exit_code"] == 0 and record["seconds"] > 0
     assert record["peak_mib"] > 100 and record["versions"]["torch"] == torch.__version__
     assert record["commit"] == "unknown"  # the copy is no git repository
     for path in kept.iterdir():
         assert str(project) not in path.read_text() and str(ROOT) not in path.read_text()
+    with open(project / "runs/smoke/two_step_game__vdn__1/metrics.csv", newline="") as file:
+        logged = [*csv.DictReader(file)]
+    curve = runner.curve("smoke", "two_step_game__vdn__1")
+    for name in runner.COLUMNS.keys() & logged[0].keys():
+        assert curve.pop(name) == pytest.approx([float(row[name]) for row in logged], rel=0.005), name
+    assert not curve  # what a script does not log is left out
 
     __main__.report("smoke")
-    mean = report.curve(kept)["eval/return_mean"][-10:].mean()
-    readme = (kept.parent / "README.md").read_text()
+    mean = np.mean([float(row["eval/return_mean"]) for row in logged])
+    readme = (kept / "README.md").read_text()
     assert f"| `vdn` | {mean:.2f} | one seed | {mean:.2f} |" in readme and "### Two-step game" in readme
-    assert (kept.parent / "figures/two_step_game.png").stat().st_size > 10_000
+    assert (kept / "figures/two_step_game.png").stat().st_size > 5_000
 
     readme = readme.replace("# Suite smoke", "# Suite smoke\n\nWritten by hand.")
-    (kept.parent / "README.md").write_text(readme)
+    (kept / "README.md").write_text(readme)
 
-    whole = (kept / "metrics.csv").read_text()
-    for folder in (kept, project / "runs/smoke/two_step_game__vdn__1"):
-        (folder / "metrics.csv").write_text(whole[:-20])
+    whole = (kept / "curves.csv").read_text()
+    (kept / "curves.csv").write_text(whole[: whole.rindex("two_step_game__vdn__1")])  # without its last line
+    metrics = project / "runs/smoke/two_step_game__vdn__1/metrics.csv"
+    metrics.write_text(metrics.read_text()[:-20])
     for command in (lambda: __main__.report("smoke"), lambda: __main__.status("smoke", only)):
         with pytest.raises(SystemExit) as stopped:
             command()
-        assert stopped.value.code == 1 and "two_step_game__vdn__1: metrics.csv" in capsys.readouterr().err
-    readme = (kept.parent / "README.md").read_text()
-    assert "Written by hand." in readme and "`vdn`" not in readme
+        assert stopped.value.code == 1 and "two_step_game__vdn__1: " in capsys.readouterr().err
+    readme = (kept / "README.md").read_text()
+    assert "Written by hand." in readme and "`vdn`" not in readme and "`iql`" in readme
     __main__.run("smoke", only)
     assert "2 runs, 1 of them finished before" in capsys.readouterr().out
-    assert (kept / "metrics.csv").read_text().count("\n") == whole.count("\n")
+    again = (kept / "curves.csv").read_text()
+    assert again.count("\n") == whole.count("\n")
+    assert again.split("two_step_game__vdn__1")[0] == whole.split("two_step_game__vdn__1")[0]  # the other run's lines
+
+
+@pytest.fixture
+def kept_run(tmp_path, monkeypatch):
+    """A job and what is kept of it, in a suite of its own: (job, change its record, change its lines)."""
+    monkeypatch.setattr(runner, "RESULTS", tmp_path)
+    (job,) = suites.jobs("smoke", ["two_step_game__vdn__1"])
+    header, end = ",".join(["run", *runner.COLUMNS]), "," * (len(runner.COLUMNS) - 2)
+    record = {"arguments": runner.arguments(job.command), "commit": "a", "versions": {}, "exit_code": 0}
+    (tmp_path / "smoke").mkdir()
+
+    def write(record=record, lines=("400,6.5", "800,7.0")):
+        runner.replace(tmp_path / "smoke/runs.json", [json.dumps({job.name: record})])
+        runner.replace(tmp_path / "smoke/curves.csv", [header, *(f"{job.name},{line}{end}" for line in lines)])
+
+    write()
+    return job, record, write
+
+
+def test_a_kept_run(kept_run):
+    job, record, write = kept_run
+    assert runner.problem_kept(job) is None
+    assert runner.problem_kept(job._replace(seed=2)) == "not run"
+    assert "gamma 0.99" in runner.problem_kept(job._replace(command=f"{job.command} --gamma 0.5"))
+    write(record | {"exit_code": 1})
+    assert runner.problem_kept(job) == "exit code 1"
+
+
+@pytest.mark.parametrize(
+    "lines, problem",
+    [
+        ([], "curves.csv has no lines"),
+        (["400,6.5"], "curve ends at step 400 of 800"),
+        (["400,6.5", "800,"], "curves.csv has an incomplete line"),
+        (["400", "800"], "curves.csv has an incomplete line"),
+        (["400,", "800,"], "curves.csv has no column global_step or eval/return_mean"),
+    ],
+)
+def test_a_kept_run_whose_curve_is_broken(kept_run, lines, problem):
+    job, record, write = kept_run
+    write(lines=lines)
+    assert runner.problem_kept(job) == problem
+
+
+def test_kept_results_that_cannot_be_read_are_named(kept_run):
+    job, record, write = kept_run
+    (runner.RESULTS / "smoke/runs.json").write_text("{<<<<<<< HEAD")
+    with pytest.raises(SystemExit, match="error: .*/smoke cannot be read"):
+        runner.problem_kept(job)
+
+
+def keep_seeds(results, runs, seeds):
+    """In a process of its own: keep runs that the test has made up."""
+    runner.RESULTS, runner.RUNS = results, runs
+    for seed in seeds:
+        runner.keep(suites.Job("smoke", "two_step_game", "vdn", seed, ""))
+
+
+def test_runners_that_keep_results_at_once_lose_nothing(tmp_path):
+    seeds = range(40)
+    for seed in seeds:
+        folder = tmp_path / f"runs/smoke/two_step_game__vdn__{seed}"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"seed": seed}))
+        (folder / "exit.json").write_text('{"exit_code": 0}')
+        (folder / "metrics.csv").write_text(f"global_step,eval/return_mean\n400,6.5\n800,{seed}\n")
+    results = tmp_path / "results"
+    context = multiprocessing.get_context("spawn")
+    keepers = [context.Process(target=keep_seeds, args=(results, tmp_path / "runs", seeds[k::4])) for k in range(4)]
+    for keeper in keepers:
+        keeper.start()
+    for keeper in keepers:
+        keeper.join()
+        assert keeper.exitcode == 0
+    names = sorted(f"two_step_game__vdn__{seed}" for seed in seeds)
+    records = json.loads((results / "smoke/runs.json").read_text())
+    assert {name: record["arguments"]["seed"] for name, record in records.items()} == {
+        name: int(name.split("__")[2]) for name in names
+    }
+    with open(results / "smoke/curves.csv", newline="") as file:
+        found = [(row["run"], row["global_step"], float(row["eval/return_mean"])) for row in csv.DictReader(file)]
+    assert found == [row for name in names for row in ((name, "400", 6.5), (name, "800", int(name.split("__")[2])))]
 
 
 def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
@@ -384,7 +463,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
     assert done.returncode == 1
     assert "two_step_game__iql__1: exit code 1" in done.stderr and "OSError: no more" in done.stderr
     assert "1 runs are not finished" in done.stderr and "vdn" not in done.stderr
-    assert [path.name for path in (project / "benchmark/results/smoke").iterdir()] == ["two_step_game__vdn__1"]
+    assert list(json.loads((project / "benchmark/results/smoke/runs.json").read_text())) == ["two_step_game__vdn__1"]
 
     (project / "iql.py").write_text(script)
     done = benchmark(project, "run", *ONLY)
@@ -393,8 +472,10 @@ def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_benchmark_stops_its_runs_and_goes_on_later(project, number):
-    suite = (project / "benchmark/suites.py").read_text()
-    (project / "benchmark/suites.py").write_text(suite.replace("--total-timesteps 800", "--total-timesteps 1_000_000"))
+    suite = (project / "benchmark/suites/smoke.sh").read_text()
+    (project / "benchmark/suites/smoke.sh").write_text(
+        suite.replace("--total-timesteps 800", "--total-timesteps 1_000_000")
+    )
     argv = ["run", "--suite", "smoke", "--only", "two_step_game__vdn__1"]
     command = [sys.executable, "-m", "benchmark", *argv]
     with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -408,7 +489,7 @@ def test_an_interrupted_benchmark_stops_its_runs_and_goes_on_later(project, numb
     assert "stopped at step" in (folder / "log.txt").read_text()  # the script ended by itself
     assert not (project / "benchmark/results").exists()
 
-    (project / "benchmark/suites.py").write_text(suite)
+    (project / "benchmark/suites/smoke.sh").write_text(suite)
     assert benchmark(project, *argv).returncode == 0
 
 
@@ -430,8 +511,8 @@ def test_mistakes_in_the_arguments(project, argv, told):
 def test_a_dry_run_prints_the_commands_and_finds_mistakes(project):
     done = benchmark(project, "run", "--suite", "smoke", "--dry-run")
     assert done.returncode == 0 and done.stdout.count("run       python ") == 45 and not (project / "runs").exists()
-    suite = (project / "benchmark/suites.py").read_text()
-    (project / "benchmark/suites.py").write_text(suite.replace("--num-envs 4", "--num-env 4"))
+    suite = (project / "benchmark/suites/smoke.sh").read_text()
+    (project / "benchmark/suites/smoke.sh").write_text(suite.replace("--num-envs 4", "--num-env 4"))
     done = benchmark(project, "run", "--suite", "smoke")
     assert done.returncode == 2 and "--num-env" in done.stderr and not (project / "runs").exists()
 
@@ -440,11 +521,12 @@ def test_a_dry_run_prints_the_commands_and_finds_mistakes(project):
 def test_wandb_report_has_a_section_for_each_game_and_metrics_that_are_logged():
     drafted = wandb_report.report("somebody", "a-project", "paper")
     spec = json.loads(drafted._to_model().spec.model_dump_json(by_alias=True))
+    games = [*suites.arguments("paper")]
     titles = [block["children"][0]["text"] for block in spec["blocks"] if block["type"] == "heading"]
-    assert titles == [suites.GAMES[name].title for name in suites.PAPER]
+    assert titles == [suites.GAMES[name].title for name in games]
     grids = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
-    logged = [set(report.curve(log.parent)) for log in (ROOT / "benchmark/results/paper").glob("*/metrics.csv")]
-    for name, grid in zip(suites.PAPER, grids, strict=True):
+    logged = [set(runner.curve("paper", name)) for name in runner.kept("paper")[0]]
+    for name, grid in zip(games, grids, strict=True):
         (runs,) = grid["runSets"]
         assert [(key["key"]["name"], key["value"]) for key in runs["filters"]["filters"]] == [
             ("group", f"paper__{name}")
@@ -502,7 +584,7 @@ def test_slurm_needs_sbatch(project):
 
 def long_run(project):
     """A runner at a run that does not end by itself, once it has logged something."""
-    suite = project / "benchmark/suites.py"
+    suite = project / "benchmark/suites/smoke.sh"
     suite.write_text(suite.read_text().replace("--total-timesteps 800", "--total-timesteps 1_000_000"))
     argv = ["-m", "benchmark", "run", "--suite", "smoke", "--only", "two_step_game__vdn__1"]
     pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -536,7 +618,7 @@ def test_no_run_survives_a_runner_that_was_killed(project):
             break
         time.sleep(0.1)
     assert "stopped at step" in log.read_text()  # by itself, as after Ctrl-C
-    suite = project / "benchmark/suites.py"
+    suite = project / "benchmark/suites/smoke.sh"
     suite.write_text(suite.read_text().replace("--total-timesteps 1_000_000", "--total-timesteps 800"))
     for _ in range(100):  # until its lock has gone with it
         done = benchmark(project, "run", "--suite", "smoke", "--only", "two_step_game__vdn__1")
@@ -548,7 +630,7 @@ def test_no_run_survives_a_runner_that_was_killed(project):
 def test_all_is_finished_is_said_and_force_runs_it_again(project):
     argv = ["run", "--suite", "smoke", "--only", "two_step_game__vdn__1"]
     assert benchmark(project, *argv).returncode == 0
-    kept = project / "benchmark/results/smoke/two_step_game__vdn__1/metrics.csv"
+    kept = project / "benchmark/results/smoke/curves.csv"
     first = kept.read_text()
     done = benchmark(project, *argv)
     assert done.returncode == 0 and "all 1 runs are finished; --force runs them again" in done.stdout

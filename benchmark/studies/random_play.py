@@ -66,10 +66,13 @@ BY_HAND = {
 
 
 def main(episodes=2000):
+    arguments = suites.arguments("environments")
+    others = [name for name in arguments if not name.endswith("recurrent")]
+    arguments |= suites.arguments("smax")
     parser = argparse.ArgumentParser()
-    parser.add_argument("games", nargs="*", choices=[*suites.OTHERS, "smax_3m"], metavar="game")
-    for name in parser.parse_args().games or suites.OTHERS:
-        args = runner.arguments(f"vdn.py {suites.GAMES[name].arguments}")
+    parser.add_argument("games", nargs="*", choices=[*others, "smax_3m"], metavar="game")
+    for name in parser.parse_args().games or others:
+        args = runner.arguments(f"vdn.py {arguments[name]}")
         env = envs.make(args["env"], episodes, 0, **args["env_args"])
         for policy_name, policy in {"random": random_policy(1), **BY_HAND.get(name, {})}.items():
             total, steps = returns(env, policy)

@@ -1,0 +1,417 @@
+"""Every figure in the documentation comes from the results in benchmark/results/."""
+
+import csv
+import json
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from benchmark import report, runner, suites
+from benchmark.show import load, payoff_tables, print_tables
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmark/results"
+ALGOS = ["iql", "vdn", "qmix", "qtran-base", "qtran-alt"]
+RETURN, EXPLORING = "eval/return_mean", "charts/episodic_return"
+README, SPEED, ENVIRONMENTS = (
+    (ROOT / page).read_text() for page in ("README.md", "docs/speed.md", "docs/environments.md")
+)
+
+
+@cache
+def runs(source):
+    """{run: {column: values}} of a folder's curves.csv, as "paper", or of a file, as "settled/last_action.csv"."""
+    path = RESULTS / source if source.endswith(".csv") else RESULTS / source / "curves.csv"
+    found = {}
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            columns = found.setdefault(row.pop("run"), {})
+            for name, value in row.items():
+                columns.setdefault(name, []).append(float(value) if value else None)
+    return found
+
+
+def seeds(source, game, algo):
+    """The runs [{column: values}] of an algorithm, by seed; none where there are none."""
+    names = [name for name in runs(source) if name.rsplit("__", 1)[0] == f"{game}__{algo}"]
+    return [runs(source)[name] for name in sorted(names, key=lambda name: int(name.rsplit("__", 1)[1]))]
+
+
+def last_ten(source, game, algo, digits=1, column=RETURN, scale=1, shift=0):
+    """Each seed's mean of its last ten evaluations, as pages have it: 22.1 / 22.2 / 22.1."""
+    means = [sum(run[column][-10:]) / 10 for run in seeds(source, game, algo)]
+    return " / ".join(f"{scale * mean + shift:.{digits}f}" for mean in means)
+
+
+def first_above(level, source, game, algo, column=RETURN):
+    """After how many million steps each seed's evaluations are first above a level: 0.56 / - / 0.50."""
+    first = []
+    for run in seeds(source, game, algo):
+        above = (step for step, value in zip(run["global_step"], run[column]) if value > level)
+        first.append(next((f"{step / 1e6:.2f}" for step in above), "-"))
+    return " / ".join(first)
+
+
+def best_mean(source, game, algo, scale=1, shift=0):
+    """The largest mean over seeds of any evaluation."""
+    evaluations = zip(*(run[RETURN] for run in seeds(source, game, algo)))
+    return max(scale * sum(values) / len(values) + shift for values in evaluations)
+
+
+def rows(text, beginning):
+    """The cells of the Markdown table whose header begins so, without header and rule."""
+    lines = text[text.index(beginning) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])] for line in lines]
+
+
+def page(name):
+    return (RESULTS / name / "README.md").read_text()
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("suite", ["paper", "ablation", "authors", "environments", "smax"])
+def test_generated_pages_are_what_report_makes_of_the_results(suite, tmp_path, monkeypatch):
+    pages = ["README.md", "benchmark/README.md"] if suite == "paper" else [f"benchmark/results/{suite}/README.md"]
+    for name in pages:
+        empty = re.sub(r"(?s)(<!-- report: begin -->).*(<!-- report: end -->)", r"\1\2", (ROOT / name).read_text())
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(empty)
+    (tmp_path / "benchmark/results" / suite).mkdir(parents=True, exist_ok=True)
+    for name in ("curves.csv", "runs.json"):
+        shutil.copy(RESULTS / suite / name, tmp_path / "benchmark/results" / suite)
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    monkeypatch.setattr(runner, "RESULTS", tmp_path / "benchmark/results")
+    assert report.write(suite) == {}
+    for name in pages:
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text()
+    figures = "benchmark/figures" if suite == "paper" else f"benchmark/results/{suite}/figures"
+    drawn, committed = ({path.name for path in (root / figures).iterdir()} for root in (tmp_path, ROOT))
+    assert drawn == committed == {f"{game}.png" for game in {name.split("__")[0] for name in runs(suite)}}
+
+
+def test_kept_results_hold_every_run_once_and_no_path_of_the_machine_that_made_them():
+    for suite in suites.SUITES:
+        if suite == "smoke":
+            continue
+        records = json.loads((RESULTS / suite / "runs.json").read_text())
+        assert list(records) == sorted(records) == list(runs(suite)) and len(records) >= 2
+        for name, record in records.items():
+            arguments = record["arguments"]
+            assert record["exit_code"] == 0 and re.fullmatch("[0-9a-f]{40}(-dirty)?", record["commit"]), name
+            assert runs(suite)[name]["global_step"][-1] >= arguments["total_timesteps"]
+            assert arguments["seed"] == int(name.rsplit("__", 1)[1]) and "/" not in str(arguments["env_args"])
+
+
+def test_forms_of_qtran_in_the_ablation_come_from_the_raw_curves():
+    for form, target, *cells in rows(page("ablation"), "| form | y bootstraps"):
+        for value, cell in zip(("", "-no-value"), cells, strict=True):
+            algo = f"{form.strip('`')}-{target.strip('`')}{value}"
+            assert cell == last_ten("ablation", "predator_prey_2v1_1.5", algo), algo
+
+
+def test_single_questions_of_the_ablation_come_from_the_raw_curves():
+    published = set()
+    for _, game, algo, here, beside in rows(page("ablation"), "| question | game |"):
+        algo = algo.strip("`")
+        published.add(f"{game}__{algo}")
+        in_paper = re.sub("_(short|recurrent|5x5_view|whole_grid|long)$", "", game)
+        assert here == last_ten("ablation", game, algo), (game, algo)
+        assert beside == last_ten("paper", in_paper, algo.removesuffix("-double-q")), (game, algo)
+    kept = {name.rsplit("__", 1)[0] for name in runs("ablation")}
+    assert published == {name for name in kept if "joint" not in name and "factored" not in name}
+    text = words(page("ablation"))
+    assert f"first above 0 after {first_above(0, 'paper', 'predator_prey_4v2_1.5', 'qtran-alt')} million" in text
+    above = {}  # of the evaluations after 200,000 steps: how many, and how many above the lower peak
+    for algo in ("vdn", "qmix", "qtran-base", "qtran-alt"):
+        for run in seeds("ablation", "gaussian_squeeze_2_long", algo):
+            late = [value for step, value in zip(run["global_step"], run[RETURN]) if step > 200_000]
+            above.setdefault(algo, []).append((len(late), sum(value > 5.05 for value in late)))
+    assert above["vdn"] == above["qmix"] == [(160, 0)] * 3 and above["qtran-base"] == [(160, 0), (160, 0), (160, 56)]
+    assert above["qtran-alt"] == [(160, 150)] * 3
+
+
+def test_forms_in_the_suite_authors_come_from_the_raw_curves():
+    for _, algo, *cells in rows(page("authors"), "| QTRAN-base without V_jt |"):
+        run = "authors", "predator_prey_2v1_1.5_long", algo.strip("`")
+        assert cells == [last_ten(*run), first_above(0, *run)], algo
+
+
+def test_more_updates_in_the_suite_authors_come_from_the_raw_curves():
+    published = set()
+    for name, algo, *cells in rows(page("authors"), "| game, P | algorithm | default"):
+        game, algo = f"predator_prey_{name}", algo.strip("`")
+        default = "paper" if algo in ALGOS else "authors", game, algo
+        small = "authors", game, f"{algo}-small"
+        published.add("__".join(small[1:]))
+        now = [last_ten(*default) or "not run", first_above(0, *default)]
+        assert cells == [*now, last_ten(*small), first_above(0, *small)], (game, algo)
+    kept = {name.rsplit("__", 1)[0] for name in runs("authors")}
+    assert published == {name for name in kept if name.endswith("-small")}
+    for name, algo, *cells in rows(page("authors"), "| game, P | algorithm | discount 0.9"):
+        game, algo = f"predator_prey_{name}", algo.strip("`")
+        with_09 = last_ten("authors", game, algo).split(" / ")[0]
+        assert cells == [with_09, last_ten("authors", game, f"{algo}-gamma-0.99")], (game, algo)
+
+
+def test_returns_of_qtran_alt_with_four_predators_come_from_the_raw_curves():
+    def listed(values):
+        *most, last = values
+        return f"{', '.join(most)} and {last}"
+
+    default = listed(last_ten("paper", "predator_prey_4v2_1.5", "qtran-alt").split(" / "))
+    small = [run[RETURN] for run in seeds("authors", "predator_prey_4v2_1.5_long", "qtran-alt-small")]
+    for text in (page("authors"), (ROOT / "docs/qtran.md").read_text()):
+        assert default in words(text)
+        for share, steps in ((1, 6), (2 / 3, 4)):
+            means = listed(f"{sum(curve[: round(share * len(curve))][-10:]) / 10:.1f}" for curve in small)
+            assert f"{means} after {steps} million" in words(text)
+
+
+def test_other_environments_come_from_the_raw_curves():
+    kinds = []
+    for game, kind, *cells in rows(page("environments"), "| environment | | IQL"):
+        digits = 2 if game.startswith("foraging") else 1
+        units = dict(scale=2, shift=-75) if game == "simple_spread" else {}
+        kinds.append((game, kind))
+        if kind == "published":
+            published = re.search(r"IQL (\S+), VDN (\S+), QMIX (-?\d+\.\d+)", suites.GAMES[game].paper)
+            assert cells == [*published.groups(), "", ""]
+            continue
+        for algo, cell in zip(ALGOS, cells, strict=True):
+            if kind == "best evaluation":
+                assert cell == f"{best_mean('environments', game, algo, **units):.{digits}f}", (game, algo)
+            else:
+                column = EXPLORING if kind.startswith("exploring") else RETURN
+                assert cell == last_ten("environments", game, algo, digits, column, **units), (game, kind, algo)
+    assert {game for game, _ in kinds} == {name.split("__")[0] for name in runs("environments")}
+    text = words(page("environments"))
+    base, alt, vdn = (
+        first_above(0.9, "environments", "foraging_8x8-2p-2f-coop", algo, EXPLORING)
+        for algo in ("qtran-base", "qtran-alt", "vdn")
+    )
+    assert f"0.9 after {base} million steps with QTRAN-base and {alt} with QTRAN-alt, after {vdn} with VDN" in text
+    vdn, qmix = (last_ten("smax", "smax_3m", algo, 2) for algo in ("vdn", "qmix"))
+    assert f"VDN gets {vdn} and QMIX {qmix} in the last ten" in words(page("smax"))
+
+
+def test_returns_of_the_authors_code_come_from_the_raw_curves():
+    curves = {name: dict(zip(run["step"], run["eval_return"])) for name, run in runs("authors_code").items()}
+    own = rows(page("authors_code"), "| run | first above 5 |")
+    changes = [row[2:] for row in rows(page("authors_code"), "| change | switches |")]
+    assert sorted(name.strip("`") for name, *_ in own + changes) == sorted(curves)
+    for name, *cells in own + changes:
+        curve = curves[name.strip("`")]
+        steps = [*curve]
+        first = next((f"{step:,.0f}" for step in steps if curve[step] > 5), "-")
+        if [name, *cells] in own:
+            last = sum(curve[step] for step in steps[-10:]) / 10
+            assert cells == [first, f"{curve[1_000_000]:.1f}", f"{last:.1f}"], name
+        else:
+            around = [(380_000, 400_000, 420_000), (560_000, 580_000, 600_000), steps[-3:]]
+            means = [f"{sum(curve[step] for step in three) / 3:.1f}" for three in around]
+            assert cells == [*means, f"{steps[-1]:,.0f}", first], name
+    by_seed = " / ".join(row[-1] for row in own)
+    assert by_seed in words(page("authors")) and by_seed in words((ROOT / "benchmark/README.md").read_text())
+
+
+def test_returns_of_the_authors_code_in_gaussian_squeeze_come_from_the_raw_curves():
+    published, text = (
+        rows(page("authors_squeeze"), "| algorithm | K |"),
+        words((ROOT / "benchmark/README.md").read_text()),
+    )
+    assert len(published) == 8 and len(runs("authors_squeeze")) == 24
+    means = {}
+    for algo, k, by_seed, mean in published:
+        values = [sum(runs("authors_squeeze")[f"{algo}_K{k}_seed{seed}"]["eval_return"][-5:]) / 5 for seed in (1, 2, 3)]
+        means[algo, k] = mean
+        assert by_seed == " / ".join(f"{value:.1f}" for value in values) and mean == f"{sum(values) / 3:.1f}"
+    one, two = ([means[algo, k] for algo in ("vdn", "qmix", "qtran-base", "qtran-alt")] for k in "12")
+    assert "{} with VDN, {} with QMIX, {} with QTRAN-base and {} with QTRAN-alt".format(*one) in text
+    assert "{}, {}, {} and {} with two".format(*two) in text
+
+
+def test_settled_findings_come_from_the_raw_curves():
+    """The figures of every row, in its order, against those of these runs."""
+    found = {data.split("]")[0].strip("["): [] for _, data, _ in rows(page("settled"), "| finding | data |")}
+    for finding, data, commit in rows(page("settled"), "| finding | data |"):
+        found[data.split("]")[0].strip("[")].append(finding)
+        assert re.fullmatch("[0-9a-f]{7}", commit)
+    provenance = {
+        (row["file"], row["run"]) for row in csv.DictReader((RESULTS / "settled/runs.csv").read_text().splitlines())
+    }
+    assert provenance == {(name, run) for name in found for run in runs(f"settled/{name}.csv")}
+
+    def settled(name, game, algo, *more):
+        return last_ten(f"settled/{name}.csv", game, algo, *more)
+
+    def seed_1(game, algo, digits=1, column=RETURN):
+        return settled("remedies", game, algo, digits, column).split(" / ")[0]
+
+    action = "last_action", "2v1_1.5"
+    base, alt = found["last_action"]
+    p15, p10 = "predator_prey_2v1_1.5", "predator_prey_2v1_1.0"
+    for target in ("joint", "factored"):
+        form = f"qtran-base-{target}-no-value"
+        assert re.search(f"{settled(*action, form)}( with it)? and {last_ten('ablation', p15, form)}", base)
+    before = settled("last_action", "2v1_1.0", "qtran-base-joint")
+    assert f"{before} and {last_ten('paper', p10, 'qtran-base')}" in base
+    for algo, now in zip(("iql", "vdn", "qmix", "qtran-base-joint", "qtran-alt-joint"), ALGOS):
+        means = []
+        for source, game, name in (
+            ("settled/last_action.csv", "2v1_0.5", algo),
+            ("paper", "predator_prey_2v1_0.5", now),
+        ):
+            by_seed = [sum(run[RETURN][-10:]) / 10 for run in seeds(source, game, name)]
+            means.append(sum(by_seed) / len(by_seed))
+        assert abs(means[0] - means[1]) < 0.5  # "by less than half a point"
+    assert re.findall(r"-?\d+\.\d(?: / -?\d+\.\d)+", alt) == [
+        settled(*action, f"qtran-alt-{form}") for form in ("joint-no-value", "factored", "factored-no-value", "joint")
+    ]
+
+    (text,) = found["counterfactual"]
+    theirs, ours = settled("counterfactual", p15, "qtran-alt"), last_ten("paper", p15, "qtran-alt")
+    assert f"{theirs}, Q_jt itself {ours}" in text
+    means = []
+    for source in ("settled/counterfactual.csv", "paper"):
+        by_seed = [sum(run[RETURN][-10:]) / 10 for run in seeds(source, "predator_prey_2v1_0.5", "qtran-alt")]
+        means.append(f"{sum(by_seed) / len(by_seed):.1f}")
+    assert "({} on average, Q_jt itself {}".format(*means) in text
+
+    (text,) = found["own_networks"]
+    one, two = (
+        [settled("own_networks", f"gaussian_squeeze_{k}", algo) for algo in ("vdn", "qtran-base", "qtran-alt")]
+        for k in (1, 2)
+    )
+    assert "K = 1: VDN {}, QTRAN-base {}, QTRAN-alt {},".format(*one) in text
+    assert "K = 2: {}, {} and {},".format(*two) in text
+
+    (text,) = found["linear_joint"]
+    last_five = {}
+    for name, run in runs("settled/linear_joint.csv").items():
+        columns = {column: values[-5:] for column, values in run.items()}
+        last_five[name.split("__")[1]] = [columns[RETURN], columns["values/abs_d_greedy"]]
+    (linear, d_linear), (alt, d_alt), (vdn, _) = (last_five[algo] for algo in ("qtran-alt-linear", "qtran-alt", "vdn"))
+    shown = [f"{sum(values) / 5:.{digits}f}" for values, digits in ((linear, 1), (alt, 1), (vdn, 1))]
+    assert "Last five evaluations: {}, with the usual Q_jt {}, VDN {}".format(*shown) in text
+    assert f"greedy action is {sum(d_linear) / 5:.2f} and {sum(d_alt) / 5:.2f}" in text
+
+    ends, center, discount, replay, exploring = found["remedies"]
+    spread = {
+        suffix: [last_ten(source, "simple_spread", f"{algo}{suffix}") for algo in ("vdn", "qmix", "qtran-base")]
+        for source, suffix in (("settled/remedies.csv", "-limit-ends"), ("environments", ""))
+    }
+    assert "VDN gets {}, QMIX {}, QTRAN-base {}".format(*spread["-limit-ends"]) in ends
+    assert "bootstrapping {}, {} and {}".format(*spread[""]) in ends
+    for game in {name.split("__")[0] for name in runs("environments")}:
+        for algo in ALGOS:
+            ranges = []
+            for source, suffix in (("settled/remedies.csv", "-limit-ends"), ("environments", "")):
+                by_seed = [sum(run[RETURN][-10:]) / 10 for run in seeds(source, game, f"{algo}{suffix}")]
+                ranges.append((min(by_seed), max(by_seed)))
+            gap = max(low for low, _ in ranges) - min(high for _, high in ranges)
+            assert (gap > 0.02) == (game == "simple_spread" and algo in ("vdn", "qmix", "qtran-base")), (game, algo)
+    figures = [seed_1("simple_spread_short", f"qmix{without}") for without in ("", "-no-center-rewards")]
+    assert "{}, without it {}.".format(*figures) in center
+    for what, without in (
+        ("Without double Q-learning it gets", "-no-double-q"),
+        ("without dividing rewards by their standard deviation", "-no-scale-rewards"),
+        ("with a discount of 0.99", "-gamma-0.99"),
+    ):
+        assert f"{what} {seed_1('simple_spread_short', f'qmix{without}')}" in center
+    short = "remedies", "foraging_8x8-2p-2f-coop_short"
+    assert f"{settled(*short, 'qmix', 2)} and {settled(*short, 'qmix-gamma-0.99', 2)}" in discount
+    soon = "-from-1-over-0.05"
+    figures = [seed_1("simple_speaker_listener", f"vdn{soon}{size}") for size in ("", "-buffer-200k")]
+    assert "{} with 50,000 steps, {} with 200,000".format(*figures) in replay
+    named = [("simple_speaker_listener", name, 1) for name in ("VDN", "QTRAN-base", "QTRAN-alt")]
+    named += [("foraging_8x8-2p-2f-coop", name, 2) for name in ("QTRAN-base", "QTRAN-alt")]
+    for game, name, digits in named:
+        here, today = (seed_1(game, f"{name.lower()}{suffix}", digits) for suffix in (soon, "-limit-ends"))
+        assert f"{name} {here}, not {today}" in exploring
+    late = [seed_1("foraging_8x8-2p-2f-coop", f"{algo}-from-1-over-0.8", 2) for algo in ("qtran-base", "qtran-alt")]
+    late += [seed_1("simple_speaker_listener", f"qmix{suffix}") for suffix in ("-from-1-over-0.8", "-limit-ends")]
+    assert "get {} and {}, and QMIX in simple_speaker_listener {}, not {}".format(*late) in exploring
+
+    old, recurrent = found["foraging_2021"]
+    for text, game, algos in (
+        (old, "foraging_2021_10x10-3p-3f", ("iql", "vdn", "qmix")),
+        (recurrent, "foraging_10x10-3p-3f_recurrent", ("vdn", "qmix", "qtran-alt")),
+    ):
+        for column in (RETURN, EXPLORING):
+            figures = [settled("foraging_2021", game, algo, 2, column) for algo in algos]
+            assert "{}, {} and {}".format(*figures) in text, (game, column)
+
+
+def test_summary_tables_of_the_algorithms_pages_are_those_of_the_readme():
+    header, *_ = README[README.index("| game | `iql`") :].splitlines()
+    algos = [name.strip(" `") for name in header.strip("|").split("|")][1:6]
+    short = {"Predator-prey, 2 predators, 1 prey": "predator-prey", "Predator-prey, 4": "predator-prey, 4"}
+    published = {}
+    for title, *cells in rows(README, "| game | `iql`"):
+        for long, abbreviated in short.items():
+            title = title.replace(long, abbreviated)
+        published[title.lower()] = dict(zip(algos, cells))
+    columns = {"iql": ["iql"], "vdn": ["vdn"], "qmix": ["qmix"], "qtran": ["qtran-base", "qtran-alt"]}
+    for name, names in columns.items():
+        results = rows((ROOT / f"docs/{name}.md").read_text(), "| game | seeds |")
+        assert len(results) == sum(any(row[name] for name in names) for row in published.values())
+        for title, n_seeds, _, _, *values, _ in results:
+            for algo, value in zip(names, values, strict=True):
+                assert f"{value} ({n_seeds})" == published[title.lower()][algo], (name, title)
+
+
+def test_results_of_other_environments_in_the_documentation_come_from_the_raw_curves():
+    for title, *cells in rows(ENVIRONMENTS, "| environment | IQL |"):
+        name, column = title.split(",")[0], EXPLORING if "exploring" in title else RETURN
+        source = "settled/foraging_2021.csv" if "2021" in name or "recurrent" in name else "environments"
+        scale, shift = (2, -75) if name == "simple_spread" else (1, 0)
+        digits = 2 if name.startswith("foraging") else 1
+        for algo, cell in zip(ALGOS, cells[:5], strict=True):
+            means = [sum(run[column][-10:]) / 10 for run in seeds(source, name, algo)]
+            mean = f"{scale * sum(means) / len(means) + shift:.{digits}f}" if means else ""  # of three: the IQM
+            assert cell == mean, (title, algo)
+
+
+def test_a_million_steps_of_gaussian_squeeze_in_the_documentation_come_from_the_raw_curves():
+    def by_seed(algo, n_domains):
+        return last_ten("ablation", f"gaussian_squeeze_{n_domains}_long", algo)
+
+    base, alt, qmix, vdn = (by_seed(algo, 2) for algo in ("qtran-base", "qtran-alt", "qmix", "vdn"))
+    two_domains = f"QTRAN-alt gets {alt}, QTRAN-base {base}, QMIX {qmix}, VDN {vdn}"
+    one_domain = f"QMIX gets {by_seed('qmix', 1)}, VDN {by_seed('vdn', 1)}, QTRAN-alt {by_seed('qtran-alt', 1)}"
+    for name in ("README.md", "docs/qtran.md"):
+        text = words((ROOT / name).read_text())
+        assert two_domains in text and one_domain in text, name
+    assert one_domain in words((ROOT / "docs/qmix.md").read_text())
+
+
+def test_published_table_is_what_the_committed_model_gives(capsys):
+    print_tables(payoff_tables(load(RESULTS / "shown/matrix_game__qtran-alt__1")))
+    printed = capsys.readouterr().out.replace("-0.00", " 0.00")  # rounding may differ from machine to machine
+    assert f"```\n{printed}```" in (ROOT / "docs/qtran.md").read_text()
+
+
+def test_speed_in_the_documentation_is_what_the_benchmark_printed():
+    for name in ("speed.txt", "speed_cuda.txt"):
+        assert "```\n" + (RESULTS / name).read_text() + "```" in SPEED
+    on_cpu, on_gpu = re.findall(r"^default +2v1 +qtran-alt .* (\S+)$", SPEED, re.M)
+    assert f"QTRAN-alt trains at {on_gpu} steps/s, on the CPU above at {on_cpu}" in words(SPEED)
+    solved = r"\d+(?: / \d+)+"  # seconds, by seed
+    tables = (ROOT / "benchmark/README.md").read_text().partition("### Predator-prey")[2]
+    in_tables = re.findall(rf"\| `(vdn|qtran-alt)` .* \| ({solved}) \|", tables)
+    published = [*zip(["qtran-alt", "vdn", "qtran-alt", "qtran-alt"], re.findall(solved, words(SPEED)))]
+    assert len(published) == 4 and sorted(published) == sorted(in_tables)
+    lines = (RESULTS / "jaxmarl_speed.txt").read_text().splitlines()[-2:]
+    for _, _, ours, theirs, _ in (line.split() for line in lines):
+        assert ours in SPEED and theirs in SPEED
+
+
+def test_speed_of_environments_in_the_documentation_is_what_the_benchmark_printed():
+    for line in (RESULTS / "env_speed.txt").read_text().splitlines()[1:]:
+        assert line.split()[3] in ENVIRONMENTS and line.split()[-1] in ENVIRONMENTS
