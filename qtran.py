@@ -1,36 +1,40 @@
 """QTRAN (Son et al. 2019, "QTRAN: Learning to Factorize with Transformation for Cooperative Multi-Agent Reinforcement
 Learning").
 
-As in the other scripts, agent i plays the action that is best by its own values, ubar_i = argmax Q_i(tau_i, .). tau_i
-is what it observes; with --recurrent, all that it has observed so far. VDN and QMIX make the team's value out of the
-Q_i, which limits what it can be. QTRAN learns it by a network of its own: Q_jt(tau, u), the value of the actions
-u = (u_1, .., u_n) where the agents know tau = (tau_1, .., tau_n). The Q_i, and their sum Q', need not add up to Q_jt:
+The n agents get one reward r for the team, and each has to act on its own tau_i: what it observes or, with
+--recurrent, all that it has observed so far. So it plays ubar_i = argmax Q_i(tau_i, .). VDN and QMIX make the team's
+value out of the Q_i, as their sum or an increasing function of them, which limits what it can be. QTRAN learns it by a
+network of its own: Q_jt(tau, u), for the actions u = (u_1, .., u_n) where the agents know tau = (tau_1, .., tau_n).
 
     Q'(tau, u) = sum_i Q_i(tau_i, u_i)                                                                      (1)
     Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i))                                  (2)
     D(tau, u) = Q'(tau, u) - Q_jt(tau, u) + V_jt(tau)                                                       (3)
     D(tau, ubar) = 0,   D(tau, u) >= 0 for every u                                                          (4)
 
-Q, h_Q, V, h_V are small networks; h_i is the last hidden layer of agent i's network, which all of them share. If (4)
-holds, the greedy ubar is best by Q_jt, too (Theorem 1 of the paper): Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt =
-Q_jt(ubar). V_jt, the same for every u, is there for what no agent can tell from its own tau_i.
+Q, h_Q, V and h_V are small networks on h_i, the last hidden layer of agent i's network; the agents share one network.
+The sum Q' need not equal Q_jt. If (4) holds, ubar is best by Q_jt, too (Theorem 1 of the paper):
 
-Q_jt learns from the reward r as in DQN, but bootstraps from the next step's greedy ubar', not from a maximum over all
-joint actions (6). Q_i and V_jt learn (4), with Q_jt held fixed: at ubar (7), and in QTRAN-base at the u taken (8).
+    Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar),   as D(u) >= 0, ubar maximises Q', D(ubar) = 0
+
+Each Q_i knows only its own tau_i, Q_jt knows them all. V_jt, the same for every u, makes up for the difference.
+
+Q_jt learns from r as in DQN (6). It bootstraps from the greedy ubar' in the next step's tau', which by (4) is the best
+joint action there. Q_i and V_jt learn (4): at ubar (7) and, in QTRAN-base, at the u taken (8). Q_jt passes no gradient
+in that. The hidden layers h_i learn from all three losses.
 
     L = L_td + lambda_opt L_opt + lambda_nopt L_nopt                                                        (5)
     L_td = (Q_jt(tau, u) - y)^2,   y = r + gamma Q_jt(tau', ubar'; target)                                  (6)
     L_opt = D(tau, ubar)^2                                                                                  (7)
     L_nopt = min(D(tau, u), 0)^2                                                                            (8)
 
-(8) never lowers a Q' that is too high. QTRAN-alt does. Whatever the others do, here the u_-i taken, the least D over
-agent i's own actions has to be 0. That needs Q_jt at each of them:
+(4) lets Q' be far too high at u, and (8) never lowers it. QTRAN-alt asks for more: for each agent, with the others'
+actions u_-i as they were taken, the least D over its own actions is 0. That takes Q_jt at each of them:
 
     Q_jt(tau, (u_i, u_-i)) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                    (9)
     L_nopt = mean_i (min_{u_i} D(tau, (u_i, u_-i)))^2                                                      (10)
 
     python qtran.py --env matrix_game                   half a minute; then see `python -m benchmark show`
-    python qtran.py --env-args penalty 1.5 --total-timesteps 2_000_000
+    python qtran.py --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000
     python qtran.py --variant base --td-target factored --no-value-net      the loss of the authors' code
     python qtran.py --env predator_prey --help          all arguments, with their defaults for this environment
 """
@@ -70,7 +74,7 @@ class Args:
     env_args: dict[str, int | float | bool | str] = field(default_factory=dict)  # its options, KEY VALUE KEY VALUE ..
     seed: int = 1  # of environments, exploration, replay and weights
     cuda: bool = False  # train on the GPU
-    compile: bool = False  # compile loss and gradient: faster, but not with --recurrent; needs a C++ compiler
+    compile: bool = False  # compile loss and gradient: faster without --recurrent; needs a C++ compiler
     exp_name: str = Path(__file__).stem  # name of the experiment, part of the run folder's name
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"  # or what the environment variable WANDB_MODE says
     wandb_project_name: str = "value-factorisation"  # the W&B project
@@ -96,7 +100,7 @@ class Args:
     standardise_rewards: bool = False  # learn from (reward - mean) / standard deviation; not for our own games
     max_grad_norm: float = 10.0  # maximum norm for gradient clipping
     target_network_frequency: int = 400  # updates (not steps) between copies to the target networks
-    variant: Literal["base", "alt"] = "alt"  # QTRAN-base or QTRAN-alt
+    variant: Literal["base", "alt"] = "alt"  # QTRAN-base or QTRAN-alt: L_nopt by (8) or by (10)
     td_target: Literal["joint", "factored"] = "joint"  # y from Q_jt at ubar' (paper), or from Q' + V_jt (authors' code)
     value_net: bool = True  # learn V_jt, as in the paper; otherwise V_jt = 0, as in the authors' code
     lambda_opt: float = 1.0  # weight of L_opt
@@ -108,7 +112,7 @@ class Args:
 
 
 class Batch(NamedTuple):
-    """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
+    """B windows, each of T consecutive steps of an episode. Row t + 1 of the first three is what row t led to."""
 
     inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation and, one-hot, its id
     state: Tensor  # [T+1, B, state_dim], which only QMIX uses
@@ -135,8 +139,8 @@ class Agent(nn.Module):
         """
         x = F.relu(self.encoder(inputs.float()))
         if isinstance(self.core, nn.GRU):
-            h_0 = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
-            x = self.core(x.flatten(1, 2), h_0)[0].view_as(x)
+            start = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
+            x = self.core(x.flatten(1, 2), start)[0].view_as(x)
         else:
             x = F.relu(self.core(x))
         return self.head(x), x
@@ -182,18 +186,20 @@ class ValueNetwork(nn.Module):
 
 
 def compute_loss(networks, target_networks, batch, args):
-    """The loss (5) on a Batch, and its terms and other means to log."""
-    q_i, features = networks["agent"](batch.inputs[:-1])  # [T, B, n_agents, n_actions], [T, B, n_agents, hidden_dim]
+    """The loss (5) on a Batch, and averages to log, its terms among them."""
+    q_i, features = networks["agent"](batch.inputs[:-1])  # [T, B, n_agents, n_actions] Q_i, [.., hidden_dim] h_i
+    # One-hot, as torch 2.13 can get the gradient of gather wrong under --compile.
     q_taken = (q_i * F.one_hot(batch.actions, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
     q_available = q_i.masked_fill(~batch.avail_actions[:-1], -torch.inf)  # [T, B, n_agents, n_actions]
     greedy = q_available.argmax(-1)  # [T, B, n_agents] ubar
     q_prime, q_prime_greedy = q_taken.sum(-1), q_available.amax(-1).sum(-1)  # [T, B] (1) at u, at ubar
 
-    # Q_jt learns from the rewards.
+    # Q_jt and the features learn from the rewards.
     q_jt = networks["joint"](features, batch.actions)  # [T, B] (2) at u
     with torch.no_grad():
-        T, seen = len(batch.actions), batch.inputs if args.recurrent else batch.inputs[1:]  # a GRU starts at row 0
-        next_q_i, next_features = (x[-T:] for x in target_networks["agent"](seen))
+        T = len(batch.actions)
+        seen = batch.inputs if args.recurrent else batch.inputs[1:]  # a GRU has to read row 0, too; [-T:] drops it
+        next_q_i, next_features = (x[-T:] for x in target_networks["agent"](seen))  # at tau', shapes as above
         chooser = networks["agent"](seen)[0][-T:] if args.double_q else next_q_i
         next_greedy = chooser.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
         if args.td_target == "joint":
@@ -203,7 +209,7 @@ def compute_loss(networks, target_networks, batch, args):
             next_value = next_q_i.gather(-1, next_greedy[..., None]).sum((-2, -1)) + next_v_jt  # [T, B] (1) + V_jt
         td_target = batch.reward + args.gamma * next_value.masked_fill(batch.terminated, 0)  # [T, B] y (6)
 
-    # Q_i and V_jt learn from Q_jt, which passes no gradient here.
+    # Q_i, V_jt and the features learn (4). Q_jt passes no gradient here.
     v_jt = networks["value"](features) if args.value_net else torch.zeros_like(batch.reward)  # [T, B] (2)
     with torch.no_grad():
         q_jt_greedy = networks["joint"](features, greedy)  # [T, B] (2) at ubar
@@ -212,10 +218,11 @@ def compute_loss(networks, target_networks, batch, args):
     if args.variant == "base":
         nopt = d_taken.clamp(max=0) ** 2  # [T, B] (8)
     else:
-        q_prime_each = (q_prime[..., None] - q_taken)[..., None] + q_i  # [T, B, n_agents, n_actions] (1) at (., u_-i)
+        q_prime_others = q_prime[..., None] - q_taken  # [T, B, n_agents] (1) without agent i
+        q_prime_each = q_prime_others[..., None] + q_i  # [T, B, n_agents, n_actions] (1) at (u_i, u_-i)
         q_jt_each = networks["joint"].counterfactual(features, batch.actions)  # [T, B, n_agents, n_actions] (9)
         d_each = q_prime_each - q_jt_each + v_jt[..., None, None]  # [T, B, n_agents, n_actions] (3)
-        d_min = d_each.masked_fill(~batch.avail_actions[:-1], torch.inf).amin(-1)  # [T, B, n_agents]
+        d_min = d_each.masked_fill(~batch.avail_actions[:-1], torch.inf).amin(-1)  # [T, B, n_agents], available u_i
         nopt = (d_min**2).mean(-1)  # [T, B] (10)
 
     per_step = {  # [T, B] each
@@ -228,12 +235,13 @@ def compute_loss(networks, target_networks, batch, args):
         "values/q_taken": q_taken.mean(-1),
         "values/v_jt": v_jt,
         "values/abs_d_greedy": d_greedy.abs(),
-        "values/d_negative": (d_taken < 0).float(),
+        "values/d_negative": (d_taken < 0).float(),  # how often (4) fails at u
     }
     mask = batch.mask / batch.mask.sum()  # [T, B]: sum(x * mask) is the mean of x over all steps but the padding
-    metrics = dict(zip(per_step, (torch.stack([*per_step.values()]) * mask).sum((1, 2))))
+    metrics = dict(zip(per_step, (torch.stack([*per_step.values()]) * mask).sum((1, 2))))  # in one sum: faster
+    # (5)
     loss = metrics["losses/td"] + args.lambda_opt * metrics["losses/opt"] + args.lambda_nopt * metrics["losses/nopt"]
-    return loss, metrics  # (5)
+    return loss, metrics
 
 
 def make_networks(env, args):
@@ -243,7 +251,7 @@ def make_networks(env, args):
     return nn.ModuleDict({"agent": agent, "joint": joint, **value})
 
 
-# --- Playing and remembering ----------------------------------------------------------------------------------------
+# --- Playing and remembering (from here on all scripts are the same) -----------------------------------------------
 
 
 def epsilon_greedy(q_i, avail_actions, epsilon, rng):
@@ -255,14 +263,14 @@ def epsilon_greedy(q_i, avail_actions, epsilon, rng):
 
 @torch.no_grad()
 def rollout(env, agent, epsilon, rng, device):
-    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays, T steps long as the longest one."""
+    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays; T is the length of the longest one."""
     obs, state = env.reset()
     agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
         inputs, state = np.concatenate([obs, agent_id], axis=2), state.copy()
-        inputs[ended], state[ended] = 0, 0  # whatever a copy returns after its end
+        inputs[ended], state[ended] = 0, 0  # after its end a copy may return anything
         avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
         if ended.all() or len(transitions) == env.episode_limit:
@@ -280,8 +288,9 @@ class ReplayBuffer:
     """The latest episodes in a ring of rows, T + 1 for T steps, without padding; inputs and state as bits if bool."""
 
     def __init__(self, n_rows):
-        self.n_rows, self.next_row, self.rows = n_rows, 0, None  # the first episodes show the types of a row's fields
-        self.start, self.length = np.zeros((2, 0), int)  # of each episode: its first row, not yet modulo n_rows; steps
+        self.rows = None  # [n_rows], with the fields of Batch; made by the first `add`, which knows their types
+        self.n_rows, self.next_row = n_rows, 0  # rows are counted without wrapping round, and found modulo n_rows
+        self.start, self.length = np.zeros((2, 0), int)  # of each episode: its first row, and its steps
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
@@ -292,11 +301,12 @@ class ReplayBuffer:
         self.start = np.concatenate([self.start[n_lost:], start])
         self.length = np.concatenate([self.length[n_lost:], length])
 
-        self.n_bits = [x.shape[-1] if x.dtype == bool and k < 2 else None for k, x in enumerate(episodes)]
-        fields = [np.packbits(x, axis=-1) if n else x for x, n in zip(episodes, self.n_bits)]
-        new = np.zeros(fields[0].shape[:2], [(name, x.dtype, x.shape[2:]) for name, x in zip(Batch._fields, fields)])
-        for name, x in zip(Batch._fields, fields):
-            new[name][: len(x)] = x
+        packed = episodes._asdict()
+        self.n_bits = {name: packed[name].shape[-1] for name in ("inputs", "state") if packed[name].dtype == bool}
+        packed |= {name: np.packbits(packed[name], axis=-1) for name in self.n_bits}
+        new = np.zeros(episodes.state.shape[:2], [(name, x.dtype, x.shape[2:]) for name, x in packed.items()])
+        for name, x in packed.items():
+            new[name][: len(x)] = x  # the last row has no action: its other four fields stay 0
         self.rows = np.zeros(self.n_rows, new.dtype) if self.rows is None else self.rows
         t = np.arange(len(new))[:, None]  # [T+1, 1]
         self.rows[(start + t)[t <= length] % self.n_rows] = new[t <= length]
@@ -308,9 +318,10 @@ class ReplayBuffer:
         window = min(window, length.max())
         t = rng.integers(np.maximum(length - window, 0) + 1) + np.arange(window + 1)[:, None]  # [T+1, B]
         rows = self.rows.take((start + np.minimum(t, length)) % self.n_rows)  # the last row pads a shorter episode
-        fields = [rows[name][: window + (k < 3)] for k, name in enumerate(Batch._fields)]  # all but three have T rows
-        fields = [np.unpackbits(x, axis=-1, count=n) if n else x.copy() for x, n in zip(fields, self.n_bits)]
-        return Batch(*(torch.from_numpy(x).to(device) for x in fields))
+        batch = {name: rows[name].copy() for name in Batch._fields}
+        batch |= {name: np.unpackbits(batch[name], axis=-1, count=n) for name, n in self.n_bits.items()}
+        batch |= {name: batch[name][:window] for name in ("actions", "reward", "terminated", "mask")}  # have T rows
+        return Batch(*(torch.from_numpy(x).to(device) for x in batch.values()))
 
 
 # --- Training -------------------------------------------------------------------------------------------------------
@@ -325,7 +336,7 @@ def make_update(networks, target_networks, args):
         loss.backward()
         return {name: value.detach() for name, value in metrics.items()}
 
-    if args.compile:  # torch 2.13 can get gather's gradient wrong in a graph, hence the one-hot actions in compute_loss
+    if args.compile:
         torch._dynamo.config.trace_autograd_ops = True  # so that loss and backward() become one graph
         gradient = torch.compile(gradient, options={"triton.cudagraphs" if args.cuda else "cpp_wrapper": True})
 
@@ -345,7 +356,7 @@ def main(args):
         exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
     if args.compile and not shutil.which(compiler := os.environ.get("CXX", "g++")):
         exit_with_error(f"--compile needs a C++ compiler, and there is no {compiler}; CXX names another one")
-    for number in (signal.SIGINT, signal.SIGTERM):  # leave through every `finally`
+    for number in (signal.SIGINT, signal.SIGTERM):  # which run every `finally` then
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
     with ExitStack() as stack:
@@ -362,23 +373,23 @@ def main(args):
 
 def train(args, env, eval_env, rng, eval_rng):
     """Play, remember, update, evaluate, log."""
-    n_episodes = max(args.buffer_size // env.episode_limit, args.num_envs)  # if they are as long as they may be
+    n_episodes = max(args.buffer_size // env.episode_limit, args.num_envs)  # of full length
     replay_buffer = ReplayBuffer(n_episodes * (env.episode_limit + 1))
     device = torch.device("cuda" if args.cuda else "cpu")
     torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
     networks = make_networks(env, args).to(device)
-    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # again: copying leaves a GRU in pieces
+    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # repacks a GRU's weights
     update = make_update(networks, target_networks, args)
     folder, wandb_run = open_run(args)
     print(f"{args.exp_name} on {args.env}, logs in {folder}", flush=True)
 
+    duration = args.exploration_fraction * args.total_timesteps  # of the fall of epsilon, in steps
     global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
     returns, sums, n_summed = [], 0, 0  # since the last evaluation: of every episode, and of the updates' metrics
     start_time = print_time = time.time()
     try:
         while global_step < args.total_timesteps:
-            duration = args.exploration_fraction * args.total_timesteps
             epsilon = float(np.interp(global_step, [0, duration], [args.start_e, args.end_e]))
             episodes = rollout(env, networks["agent"], epsilon, rng, device)
             replay_buffer.add(episodes)
@@ -398,9 +409,9 @@ def train(args, env, eval_env, rng, eval_rng):
                 exit_with_error(f"loss is not finite at step {global_step}; last logged: {row}", code=1)
 
             seconds, finished = time.time() - start_time, global_step >= args.total_timesteps
-            if finished or (n_updates and global_step >= next_eval):
+            if finished or (n_updates and global_step >= next_eval):  # the first row has to name all columns
                 eval_returns = rollout(eval_env, networks["agent"], 0.0, eval_rng, device).reward.sum(axis=0)
-                row |= {  # without an update since the last evaluation its losses stay
+                row |= {  # without an update since the last evaluation the losses of the row before stay
                     "global_step": global_step,
                     "charts/seconds": seconds,
                     "charts/SPS": global_step / seconds,
@@ -456,7 +467,7 @@ def open_run(args):
 
 
 def log(folder, wandb_run, row, networks, args):
-    """Append a line to metrics.csv, replace model.pt, send the line to W&B. A kill at any time leaves whole files."""
+    """Append a line to metrics.csv, replace model.pt, send the line to W&B. A kill never leaves half a file."""
     lines = [row.values()] if (folder / "metrics.csv").exists() else [row.keys(), row.values()]
     with open(folder / "metrics.csv", "a", newline="") as file:
         csv.writer(file).writerows(lines)
@@ -466,14 +477,15 @@ def log(folder, wandb_run, row, networks, args):
     wandb_run.log(row)
 
 
-# Defaults for games so unlike predator-prey that those of Args do not serve them, and for all that are not our own.
+# Where defaults differ from Args: by game; OTHERS for any environment of other_envs.py, whose name has a colon.
 ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
 ONE_STEP |= dict(hidden_dim=64, buffer_size=500_000)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
 EXACT = dict(num_envs=200, total_timesteps=400_000, train_frequency=160, learning_rate=2e-4, batch_size=512)
+EXACT |= dict(eval_interval=20_000)
 TWO_STEP = dict(total_timesteps=20_000, eval_interval=1000, window=2, target_network_frequency=100, gamma=0.99)
 DEFAULTS = {
-    "matrix_game": ONE_STEP | UNIFORM | EXACT | dict(eval_interval=20_000),  # values to about 0.1
+    "matrix_game": ONE_STEP | UNIFORM | EXACT,  # learns values to within about 0.1
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
     "gaussian_squeeze": ONE_STEP,
 }
@@ -496,7 +508,7 @@ def parse():
     limits |= dict(seed=(0, 2**32 - 1), max_grad_norm=(1e-6, 10**12))  # clipped to 0 nothing would be learned
     for name, value in vars(args).items():
         low, high = limits[name]
-        if type(value) in (int, float) and not low <= value <= high:
+        if type(value) in (int, float) and not low <= value <= high:  # a bool is neither
             exit_with_error(f"--{name.replace('_', '-')} must be in [{low}, {high}], got {value}")
     if args.standardise_rewards and ":" not in args.env:
         exit_with_error(f"--standardise-rewards needs an environment of other_envs.py, got --env {args.env}")

@@ -51,7 +51,7 @@ class Args:
     env_args: dict[str, int | float | bool | str] = field(default_factory=dict)  # its options, KEY VALUE KEY VALUE ..
     seed: int = 1  # of environments, exploration, replay and weights
     cuda: bool = False  # train on the GPU
-    compile: bool = False  # compile loss and gradient: faster, but not with --recurrent; needs a C++ compiler
+    compile: bool = False  # compile loss and gradient: faster without --recurrent; needs a C++ compiler
     exp_name: str = Path(__file__).stem  # name of the experiment, part of the run folder's name
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"  # or what the environment variable WANDB_MODE says
     wandb_project_name: str = "value-factorisation"  # the W&B project
@@ -83,7 +83,7 @@ class Args:
 
 
 class Batch(NamedTuple):
-    """Windows of T steps from B episodes. Row t + 1 of the first three fields is what the actions of row t led to."""
+    """B windows, each of T consecutive steps of an episode. Row t + 1 of the first three is what row t led to."""
 
     inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation and, one-hot, its id
     state: Tensor  # [T+1, B, state_dim], which only QMIX uses
@@ -110,8 +110,8 @@ class Agent(nn.Module):
         """
         x = F.relu(self.encoder(inputs.float()))
         if isinstance(self.core, nn.GRU):
-            h_0 = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
-            x = self.core(x.flatten(1, 2), h_0)[0].view_as(x)
+            start = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
+            x = self.core(x.flatten(1, 2), start)[0].view_as(x)
         else:
             x = F.relu(self.core(x))
         return self.head(x), x
@@ -120,10 +120,12 @@ class Agent(nn.Module):
 def compute_loss(networks, target_networks, batch, args):
     """Equations (1) to (3) on a Batch: the loss, and metrics to log."""
     q_i, _ = networks["agent"](batch.inputs[:-1])  # [T, B, n_agents, n_actions]
+    # One-hot, as torch 2.13 can get the gradient of gather wrong under --compile.
     q_taken = (q_i * F.one_hot(batch.actions, q_i.shape[-1])).sum(-1)  # [T, B, n_agents]
     q_tot = q_taken.sum(-1)  # [T, B] (1)
     with torch.no_grad():
-        T, seen = len(batch.actions), batch.inputs if args.recurrent else batch.inputs[1:]  # a GRU starts at row 0
+        T = len(batch.actions)
+        seen = batch.inputs if args.recurrent else batch.inputs[1:]  # a GRU has to read row 0, too; [-T:] drops it
         next_q_i = target_networks["agent"](seen)[0][-T:]  # [T, B, n_agents, n_actions]
         chooser = networks["agent"](seen)[0][-T:] if args.double_q else next_q_i
         next_greedy = chooser.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents]
@@ -144,7 +146,7 @@ def make_networks(env, args):
     return nn.ModuleDict({"agent": Agent(env, args.hidden_dim, args.recurrent)})
 
 
-# --- Playing and remembering ----------------------------------------------------------------------------------------
+# --- Playing and remembering (from here on all scripts are the same) -----------------------------------------------
 
 
 def epsilon_greedy(q_i, avail_actions, epsilon, rng):
@@ -156,14 +158,14 @@ def epsilon_greedy(q_i, avail_actions, epsilon, rng):
 
 @torch.no_grad()
 def rollout(env, agent, epsilon, rng, device):
-    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays, T steps long as the longest one."""
+    """Play one episode in every copy of `env`. Returns a Batch of numpy arrays; T is the length of the longest one."""
     obs, state = env.reset()
     agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
         inputs, state = np.concatenate([obs, agent_id], axis=2), state.copy()
-        inputs[ended], state[ended] = 0, 0  # whatever a copy returns after its end
+        inputs[ended], state[ended] = 0, 0  # after its end a copy may return anything
         avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
         if ended.all() or len(transitions) == env.episode_limit:
@@ -181,8 +183,9 @@ class ReplayBuffer:
     """The latest episodes in a ring of rows, T + 1 for T steps, without padding; inputs and state as bits if bool."""
 
     def __init__(self, n_rows):
-        self.n_rows, self.next_row, self.rows = n_rows, 0, None  # the first episodes show the types of a row's fields
-        self.start, self.length = np.zeros((2, 0), int)  # of each episode: its first row, not yet modulo n_rows; steps
+        self.rows = None  # [n_rows], with the fields of Batch; made by the first `add`, which knows their types
+        self.n_rows, self.next_row = n_rows, 0  # rows are counted without wrapping round, and found modulo n_rows
+        self.start, self.length = np.zeros((2, 0), int)  # of each episode: its first row, and its steps
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
@@ -193,11 +196,12 @@ class ReplayBuffer:
         self.start = np.concatenate([self.start[n_lost:], start])
         self.length = np.concatenate([self.length[n_lost:], length])
 
-        self.n_bits = [x.shape[-1] if x.dtype == bool and k < 2 else None for k, x in enumerate(episodes)]
-        fields = [np.packbits(x, axis=-1) if n else x for x, n in zip(episodes, self.n_bits)]
-        new = np.zeros(fields[0].shape[:2], [(name, x.dtype, x.shape[2:]) for name, x in zip(Batch._fields, fields)])
-        for name, x in zip(Batch._fields, fields):
-            new[name][: len(x)] = x
+        packed = episodes._asdict()
+        self.n_bits = {name: packed[name].shape[-1] for name in ("inputs", "state") if packed[name].dtype == bool}
+        packed |= {name: np.packbits(packed[name], axis=-1) for name in self.n_bits}
+        new = np.zeros(episodes.state.shape[:2], [(name, x.dtype, x.shape[2:]) for name, x in packed.items()])
+        for name, x in packed.items():
+            new[name][: len(x)] = x  # the last row has no action: its other four fields stay 0
         self.rows = np.zeros(self.n_rows, new.dtype) if self.rows is None else self.rows
         t = np.arange(len(new))[:, None]  # [T+1, 1]
         self.rows[(start + t)[t <= length] % self.n_rows] = new[t <= length]
@@ -209,9 +213,10 @@ class ReplayBuffer:
         window = min(window, length.max())
         t = rng.integers(np.maximum(length - window, 0) + 1) + np.arange(window + 1)[:, None]  # [T+1, B]
         rows = self.rows.take((start + np.minimum(t, length)) % self.n_rows)  # the last row pads a shorter episode
-        fields = [rows[name][: window + (k < 3)] for k, name in enumerate(Batch._fields)]  # all but three have T rows
-        fields = [np.unpackbits(x, axis=-1, count=n) if n else x.copy() for x, n in zip(fields, self.n_bits)]
-        return Batch(*(torch.from_numpy(x).to(device) for x in fields))
+        batch = {name: rows[name].copy() for name in Batch._fields}
+        batch |= {name: np.unpackbits(batch[name], axis=-1, count=n) for name, n in self.n_bits.items()}
+        batch |= {name: batch[name][:window] for name in ("actions", "reward", "terminated", "mask")}  # have T rows
+        return Batch(*(torch.from_numpy(x).to(device) for x in batch.values()))
 
 
 # --- Training -------------------------------------------------------------------------------------------------------
@@ -226,7 +231,7 @@ def make_update(networks, target_networks, args):
         loss.backward()
         return {name: value.detach() for name, value in metrics.items()}
 
-    if args.compile:  # torch 2.13 can get gather's gradient wrong in a graph, hence the one-hot actions in compute_loss
+    if args.compile:
         torch._dynamo.config.trace_autograd_ops = True  # so that loss and backward() become one graph
         gradient = torch.compile(gradient, options={"triton.cudagraphs" if args.cuda else "cpp_wrapper": True})
 
@@ -246,7 +251,7 @@ def main(args):
         exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
     if args.compile and not shutil.which(compiler := os.environ.get("CXX", "g++")):
         exit_with_error(f"--compile needs a C++ compiler, and there is no {compiler}; CXX names another one")
-    for number in (signal.SIGINT, signal.SIGTERM):  # leave through every `finally`
+    for number in (signal.SIGINT, signal.SIGTERM):  # which run every `finally` then
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
     with ExitStack() as stack:
@@ -263,23 +268,23 @@ def main(args):
 
 def train(args, env, eval_env, rng, eval_rng):
     """Play, remember, update, evaluate, log."""
-    n_episodes = max(args.buffer_size // env.episode_limit, args.num_envs)  # if they are as long as they may be
+    n_episodes = max(args.buffer_size // env.episode_limit, args.num_envs)  # of full length
     replay_buffer = ReplayBuffer(n_episodes * (env.episode_limit + 1))
     device = torch.device("cuda" if args.cuda else "cpu")
     torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
     networks = make_networks(env, args).to(device)
-    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # again: copying leaves a GRU in pieces
+    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # repacks a GRU's weights
     update = make_update(networks, target_networks, args)
     folder, wandb_run = open_run(args)
     print(f"{args.exp_name} on {args.env}, logs in {folder}", flush=True)
 
+    duration = args.exploration_fraction * args.total_timesteps  # of the fall of epsilon, in steps
     global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
     returns, sums, n_summed = [], 0, 0  # since the last evaluation: of every episode, and of the updates' metrics
     start_time = print_time = time.time()
     try:
         while global_step < args.total_timesteps:
-            duration = args.exploration_fraction * args.total_timesteps
             epsilon = float(np.interp(global_step, [0, duration], [args.start_e, args.end_e]))
             episodes = rollout(env, networks["agent"], epsilon, rng, device)
             replay_buffer.add(episodes)
@@ -299,9 +304,9 @@ def train(args, env, eval_env, rng, eval_rng):
                 exit_with_error(f"loss is not finite at step {global_step}; last logged: {row}", code=1)
 
             seconds, finished = time.time() - start_time, global_step >= args.total_timesteps
-            if finished or (n_updates and global_step >= next_eval):
+            if finished or (n_updates and global_step >= next_eval):  # the first row has to name all columns
                 eval_returns = rollout(eval_env, networks["agent"], 0.0, eval_rng, device).reward.sum(axis=0)
-                row |= {  # without an update since the last evaluation its losses stay
+                row |= {  # without an update since the last evaluation the losses of the row before stay
                     "global_step": global_step,
                     "charts/seconds": seconds,
                     "charts/SPS": global_step / seconds,
@@ -357,7 +362,7 @@ def open_run(args):
 
 
 def log(folder, wandb_run, row, networks, args):
-    """Append a line to metrics.csv, replace model.pt, send the line to W&B. A kill at any time leaves whole files."""
+    """Append a line to metrics.csv, replace model.pt, send the line to W&B. A kill never leaves half a file."""
     lines = [row.values()] if (folder / "metrics.csv").exists() else [row.keys(), row.values()]
     with open(folder / "metrics.csv", "a", newline="") as file:
         csv.writer(file).writerows(lines)
@@ -367,14 +372,15 @@ def log(folder, wandb_run, row, networks, args):
     wandb_run.log(row)
 
 
-# Defaults for games so unlike predator-prey that those of Args do not serve them, and for all that are not our own.
+# Where defaults differ from Args: by game; OTHERS for any environment of other_envs.py, whose name has a colon.
 ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
 ONE_STEP |= dict(hidden_dim=64, buffer_size=500_000)
 UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
 EXACT = dict(num_envs=200, total_timesteps=400_000, train_frequency=160, learning_rate=2e-4, batch_size=512)
+EXACT |= dict(eval_interval=20_000)
 TWO_STEP = dict(total_timesteps=20_000, eval_interval=1000, window=2, target_network_frequency=100, gamma=0.99)
 DEFAULTS = {
-    "matrix_game": ONE_STEP | UNIFORM | EXACT | dict(eval_interval=20_000),  # values to about 0.1
+    "matrix_game": ONE_STEP | UNIFORM | EXACT,  # learns values to within about 0.1
     "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
     "gaussian_squeeze": ONE_STEP,
 }
@@ -397,7 +403,7 @@ def parse():
     limits |= dict(seed=(0, 2**32 - 1), max_grad_norm=(1e-6, 10**12))  # clipped to 0 nothing would be learned
     for name, value in vars(args).items():
         low, high = limits[name]
-        if type(value) in (int, float) and not low <= value <= high:
+        if type(value) in (int, float) and not low <= value <= high:  # a bool is neither
             exit_with_error(f"--{name.replace('_', '-')} must be in [{low}, {high}], got {value}")
     if args.standardise_rewards and ":" not in args.env:
         exit_with_error(f"--standardise-rewards needs an environment of other_envs.py, got --env {args.env}")

@@ -65,8 +65,6 @@ def load(folder):
     try:
         config = json.loads((folder / "config.json").read_text())
         script = import_script(folder, config["command"][0])
-        if not hasattr(script, "Args"):
-            raise CannotShow(f"{folder} was made by {Path(script.__file__).name}, a study and not one of the scripts")
         args = script.Args(**{field.name: config[field.name] for field in fields(script.Args) if field.name in config})
     except (json.JSONDecodeError, LookupError, TypeError) as error:
         raise CannotShow(f"{folder}/config.json cannot be used: {type(error).__name__}: {error}") from None

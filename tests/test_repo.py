@@ -108,9 +108,11 @@ def test_commands_in_the_documentation_parse():
 
 
 def test_readme_first_commands_install_what_they_run():
-    train, test = re.findall(r"^python3 -m venv .*$", README, re.M)
+    train, test = re.findall(r"^python3 -m venv .*$", README.replace("\\\n    ", ""), re.M)
     assert train.startswith("python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python ")
     assert "qtran.py --env matrix_game && .venv/bin/python -m benchmark show" in train
+    for block in re.findall(r"```bash\n(.*?)```", README, re.S):  # what GitHub shows without scrolling
+        assert max(map(len, block.splitlines())) <= 116, block
     assert "pip install -r requirements-dev.txt && .venv/bin/python -m pytest" in test
 
 
@@ -150,7 +152,7 @@ def test_every_metric_is_explained_and_no_other(tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_exist(page):
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.S)
     for target, _, anchor in (link.partition("#") for link in re.findall(r"\]\((?!http)([^)]+)\)", text)):
         path = (page.parent / target) if target else page
         assert path.exists(), target
@@ -163,8 +165,9 @@ def test_links_exist(page):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_code_quoted_in_the_documentation_is_that_of_the_script(script):
     code = {line.split("  # ")[0].strip() for line in (ROOT / script).read_text().splitlines()}
-    quoted = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / script).with_suffix(".md").read_text(), re.S)
-    lines = [line for block in quoted for line in block.splitlines() if line.strip()]
+    page = (ROOT / "docs" / script).with_suffix(".md").read_text()
+    lines = [line for block in re.findall(r"```python\n(.*?)```", page, re.S) for line in block.splitlines()]
+    lines = [line for line in lines if line.strip()] + re.findall(r"^\| (?:\(\d+\))? \| .*\| `(.*)` \|$", page, re.M)
     assert len(lines) >= 5
     for line in lines:
         assert line.split("  # ")[0].strip() in code, line

@@ -7,6 +7,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark import report, runner, suites
@@ -379,16 +380,44 @@ def test_results_of_other_environments_in_the_documentation_come_from_the_raw_cu
 
 
 def test_a_million_steps_of_gaussian_squeeze_in_the_documentation_come_from_the_raw_curves():
-    def by_seed(algo, n_domains):
-        return last_ten("ablation", f"gaussian_squeeze_{n_domains}_long", algo)
+    published = rows((ROOT / "docs/qtran.md").read_text(), "| last ten, by seed, 1 million steps |")
+    assert [row[0] for row in published] == ["one domain", "two domains"]
+    for n_domains, (_, *cells) in enumerate(published, start=1):
+        for algo, cell in zip(("qtran-base", "qtran-alt", "qmix", "vdn"), cells, strict=True):
+            assert cell == last_ten("ablation", f"gaussian_squeeze_{n_domains}_long", algo), (algo, n_domains)
 
-    base, alt, qmix, vdn = (by_seed(algo, 2) for algo in ("qtran-base", "qtran-alt", "qmix", "vdn"))
-    two_domains = f"QTRAN-alt gets {alt}, QTRAN-base {base}, QMIX {qmix}, VDN {vdn}"
-    one_domain = f"QMIX gets {by_seed('qmix', 1)}, VDN {by_seed('vdn', 1)}, QTRAN-alt {by_seed('qtran-alt', 1)}"
-    for name in ("README.md", "docs/qtran.md"):
-        text = words((ROOT / name).read_text())
-        assert two_domains in text and one_domain in text, name
-    assert one_domain in words((ROOT / "docs/qmix.md").read_text())
+
+def test_claims_in_the_readme_come_from_the_raw_curves():
+    """Every "NAME figure", interquartile mean over seeds, in the order of the suite's games; others' code beside it."""
+    games = ["matrix_game", "two_step_game", "gaussian_squeeze_1", "gaussian_squeeze_2"]
+    games += [f"predator_prey_2v1_{p}" for p in ("0.5", "1.0", "1.5")]
+    games += [f"predator_prey_4v2_{p}" for p in ("0.5", "1.5")]
+    published = rows(README, "| claim | ours, last ten (seeds) |")
+
+    def figures(text):
+        return re.findall(r"(QTRAN-base|QTRAN-alt|QMIX|VDN) (-?\d+\.\d)", text)
+
+    def mean(source, game, algo):
+        return f"{report.iqm(np.array([sum(x[RETURN][-10:]) / 10 for x in seeds(source, game, algo)])):.1f}"
+
+    assert len(published) == len(games) + 1
+    for game, (_, ours, theirs, _) in zip(games, published):
+        default, _, more = ours.partition(")")
+        assert len(figures(default)) >= 2 and f"({len(seeds('paper', game, 'vdn'))}" in default
+        for name, value in figures(default):
+            assert value == mean("paper", game, name.lower()), (game, name)
+        for name, value in figures(more):
+            source = f"{game}_long" if "1M" in more else game
+            algo = name.lower() + ("-joint-no-value" if "without V_jt" in more else "")
+            assert value == mean("ablation", source, algo), (game, name)
+            assert f"({len(seeds('ablation', source, algo))})" in more
+        for name, value in figures(theirs):
+            if "squeeze" in game:
+                means = {(algo, k): mean for algo, k, _, mean in rows(page("authors_squeeze"), "| algorithm | K |")}
+                assert value == means[name.lower(), game[-1]], (game, name)
+            else:
+                own = [float(row[-1]) for row in rows(page("authors_code"), "| run | first above 5 |")]
+                assert name == "QTRAN-base" and value == f"{sum(own) / 3:.1f}"
 
 
 def test_published_table_is_what_the_committed_model_gives(capsys):
@@ -398,20 +427,22 @@ def test_published_table_is_what_the_committed_model_gives(capsys):
 
 
 def test_speed_in_the_documentation_is_what_the_benchmark_printed():
-    for name in ("speed.txt", "speed_cuda.txt"):
-        assert "```\n" + (RESULTS / name).read_text() + "```" in SPEED
-    on_cpu, on_gpu = re.findall(r"^default +2v1 +qtran-alt .* (\S+)$", SPEED, re.M)
-    assert f"QTRAN-alt trains at {on_gpu} steps/s, on the CPU above at {on_cpu}" in words(SPEED)
+    assert "```\n" + (RESULTS / "speed.txt").read_text() + "```" in SPEED
     solved = r"\d+(?: / \d+)+"  # seconds, by seed
     tables = (ROOT / "benchmark/README.md").read_text().partition("### Predator-prey")[2]
     in_tables = re.findall(rf"\| `(vdn|qtran-alt)` .* \| ({solved}) \|", tables)
-    published = [*zip(["qtran-alt", "vdn", "qtran-alt", "qtran-alt"], re.findall(solved, words(SPEED)))]
-    assert len(published) == 4 and sorted(published) == sorted(in_tables)
+    in_text = [cell for row in rows(SPEED, "| predator-prey | share |") for cell in row[2:] if cell]
+    assert len(in_text) == 4 and sorted(in_text) == sorted(seconds for _, seconds in in_tables)
     lines = (RESULTS / "jaxmarl_speed.txt").read_text().splitlines()[-2:]
     for _, _, ours, theirs, _ in (line.split() for line in lines):
         assert ours in SPEED and theirs in SPEED
 
 
 def test_speed_of_environments_in_the_documentation_is_what_the_benchmark_printed():
+    published = rows(SPEED, "| copies | 1 |")
     for line in (RESULTS / "env_speed.txt").read_text().splitlines()[1:]:
-        assert line.split()[3] in ENVIRONMENTS and line.split()[-1] in ENVIRONMENTS
+        name, _, copies, *_, by_agents = line.split()
+        alone = line.split()[3]
+        column = 1 + [1, 20, 32, 128].index(int(copies))
+        at = 0 if name == "2v1" else 2
+        assert (published[at][column], published[at + 1][column]) == (alone, by_agents)

@@ -381,8 +381,8 @@ def test_online_without_key_or_network_is_one_line_and_leaves_no_run(key, messag
 @pytest.fixture
 def recorded(monkeypatch):
     """Every rollout and update of a run of vdn; the weights and the last gradient are those before the update."""
-    calls = SimpleNamespace(train=[], eval=[], updates=[])
-    rollout, compute_loss = vdn.rollout, vdn.compute_loss
+    calls = SimpleNamespace(train=[], eval=[], updates=[], left=[])
+    rollout, compute_loss, zero_grad = vdn.rollout, vdn.compute_loss, torch.optim.Adam.zero_grad
 
     def record_rollout(env, agent, epsilon, rng, device):
         episodes = rollout(env, agent, epsilon, rng, device)
@@ -394,19 +394,24 @@ def recorded(monkeypatch):
     def record_update(networks, target_networks, batch, args):
         loss, metrics = compute_loss(networks, target_networks, batch, args)
         gradient = torch.autograd.grad(loss, [*networks.parameters()], retain_graph=True)
-        left = [parameter.grad for parameter in networks.parameters()]  # by the update before, if there was one
         calls.updates.append(
             SimpleNamespace(
                 batch=batch,
                 loss=loss.item(),
                 gradient=parameters_to_vector(gradient),
-                left=None if left[0] is None else parameters_to_vector(left),
+                left=parameters_to_vector(calls.left) if calls.left else None,
                 online=parameters_to_vector(networks.parameters()).detach(),
                 target=parameters_to_vector(target_networks.parameters()),
             )
         )
         return loss, metrics
 
+    def record_zero_grad(optimizer):
+        parameters = optimizer.param_groups[0]["params"]
+        calls.left = [parameter.grad for parameter in parameters if parameter.grad is not None]  # by the update before
+        zero_grad(optimizer)
+
+    monkeypatch.setattr(torch.optim.Adam, "zero_grad", record_zero_grad)
     monkeypatch.setattr(vdn, "rollout", record_rollout)
     monkeypatch.setattr(vdn, "compute_loss", record_update)
     return calls
