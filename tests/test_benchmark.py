@@ -61,7 +61,7 @@ def test_slack_in_gaussian_squeeze_is_that_of_all_joint_actions():
 
 
 def test_best_answers_in_gaussian_squeeze_are_those_of_the_environment():
-    env = envs.make("gaussian_squeeze", 11, seed=0)
+    env = envs.make("gaussian_squeeze", 11, 0)
     rng = np.random.default_rng(4)
     s, actions = rng.uniform(0.1, 0.2, (3, 10)), rng.integers(11, size=(3, 10))  # 8 is in reach
     for game, i in np.ndindex(3, 10):
@@ -73,7 +73,7 @@ def test_best_answers_in_gaussian_squeeze_are_those_of_the_environment():
 
 
 def test_spread_of_a_saved_agent():
-    env = envs.make("gaussian_squeeze", 1, seed=0)
+    env = envs.make("gaussian_squeeze", 1, 0)
     agent = vdn.Agent(env, 8, False)
     with torch.no_grad():
         agent.head.weight.zero_()

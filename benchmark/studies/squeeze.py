@@ -30,7 +30,7 @@ from vdn import Agent, rollout  # the same in all scripts
 
 
 def squeeze(num_envs, **options):
-    return envs.make("gaussian_squeeze", num_envs, seed=123456, **options)
+    return envs.make("gaussian_squeeze", num_envs, 123456, **options)
 
 
 def pays(x, env):
