@@ -20,8 +20,6 @@ Time limits are the caller's to count: an episode that reaches `episode_limit` s
 and learning bootstraps from its last observation. A copy that has terminated is stepped on with the others until the
 next `reset()`, and what it returns is ignored. Before, each of its agents has at least one available action. All
 randomness comes from one generator made from `seed`.
-
-    python -c "import envs; env = envs.make('predator_prey', 1, 1); env.reset(); print(env.render())"
 """
 
 import inspect
@@ -292,12 +290,9 @@ class PredatorPrey:
         return "\n".join(" ".join(cells) for cells in grid)
 
 
-ENVS = {
-    "matrix_game": MatrixGame,
-    "two_step_game": TwoStepGame,
-    "gaussian_squeeze": GaussianSqueeze,
-    "predator_prey": PredatorPrey,
-}
+ENVS = dict(
+    matrix_game=MatrixGame, two_step_game=TwoStepGame, gaussian_squeeze=GaussianSqueeze, predator_prey=PredatorPrey
+)
 
 
 class InvalidEnv(ValueError):
@@ -318,7 +313,7 @@ def make(name, num_envs, seed, /, **options):
     if name not in ENVS:
         others = "pettingzoo:MODULE, gymnasium:MODULE:ID, or module:Class"
         raise InvalidEnv(f"environment must be one of {', '.join(ENVS)}, {others}, got {name!r}")
-    _, _, *allowed = inspect.signature(ENVS[name]).parameters
+    allowed = options_of(name)
     for key in options:
         if key not in allowed:
             raise InvalidEnv(f"{name} has no option {key!r}, it has: {', '.join(allowed) or 'none'}")
@@ -326,6 +321,12 @@ def make(name, num_envs, seed, /, **options):
         return ENVS[name](num_envs, seed, **options)
     except ValueError as error:
         raise InvalidEnv(f"{name}: {error}") from None
+
+
+def options_of(name):
+    """{option: default} of one of our games; empty for any other environment."""
+    parameters = inspect.signature(ENVS[name]).parameters if name in ENVS else {}
+    return {key: parameters[key].default for key in parameters if key not in ("num_envs", "seed")}
 
 
 def check(env):

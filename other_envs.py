@@ -74,10 +74,14 @@ def import_class(name, options):
         _, _, *parameters = inspect.signature(getattr(module, attribute)).parameters.values()
     except (TypeError, ValueError):
         raise InvalidEnv(f"environment {name} must be a class whose first two arguments are num_envs, seed") from None
-    allowed = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-    unknown = [key for key in options if key not in allowed]
-    if unknown and len(allowed) == len(parameters):
+    allowed = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    unknown = [key for key in options if key not in allowed and len(allowed) == len(parameters)]
+    unknown += [key for key in ("num_envs", "seed") if key in options]
+    if unknown:
         raise InvalidEnv(f"{name} has no option {unknown[0]!r}, it has: {', '.join(allowed) or 'none'}")
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name in allowed and parameter.name not in options:
+            raise InvalidEnv(f"{name} needs a value of its option {parameter.name!r}, by --env-args")
     return getattr(module, attribute)
 
 
@@ -111,7 +115,9 @@ def import_library(name, options):
         hint = "" if "." in str(error.name) else f"; perhaps pip install {error.name}"
         raise InvalidEnv(f"environment {name}: there is no module {error.name}{hint}") from None
     if library == "pettingzoo":
-        if env_id or not hasattr(module, "parallel_env"):
+        if env_id:
+            raise InvalidEnv(f"environment must be pettingzoo:MODULE, got {name!r}")
+        if not hasattr(module, "parallel_env"):
             raise InvalidEnv(
                 f"environment {name}: {module_name} has no parallel_env; agents that take turns are not supported, "
                 "docs/environments.md shows how to name what has another name"
@@ -470,7 +476,7 @@ class Checked:
             )
 
     def close(self):
-        if hasattr(self.env, "close"):
+        if callable(getattr(self.env, "close", None)):
             with errors_of(self.name, "close()"):
                 self.env.close()
 

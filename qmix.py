@@ -30,7 +30,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -206,18 +206,16 @@ class ReplayBuffer:
     """The latest episodes in a ring of rows, T + 1 for T steps, without padding; inputs and state as bits if bool."""
 
     def __init__(self, n_rows):
-        self.rows = None  # [n_rows], with the fields of Batch; made by the first `add`, which knows their types
-        self.n_rows, self.next_row = n_rows, 0  # rows are counted without wrapping round, and found modulo n_rows
-        self.start, self.length = np.zeros((2, 0), int)  # of each episode: its first row, and its steps
+        self.n_rows, self.next_row, self.rows = n_rows, 0, None  # rows: the fields of Batch, made by the first `add`
+        self.episodes = np.zeros((2, 0), int)  # of each one: its first row, counted on and found modulo n_rows; steps
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
         length = episodes.mask.sum(axis=0)  # [B]
         end = self.next_row + np.cumsum(length + 1)
         start, self.next_row = end - length - 1, end[-1]
-        n_lost = np.searchsorted(self.start, self.next_row - self.n_rows)  # episodes whose rows are needed now
-        self.start = np.concatenate([self.start[n_lost:], start])
-        self.length = np.concatenate([self.length[n_lost:], length])
+        n_lost = np.searchsorted(self.episodes[0], self.next_row - self.n_rows)  # the oldest, whose rows are needed
+        self.episodes = np.concatenate([self.episodes[:, n_lost:], [start, length]], axis=1)
 
         packed = episodes._asdict()
         self.n_bits = {name: packed[name].shape[-1] for name in ("inputs", "state") if packed[name].dtype == bool}
@@ -231,8 +229,7 @@ class ReplayBuffer:
 
     def sample(self, batch_size, window, rng, device):
         """A Batch of tensors: windows of uniformly drawn episodes. T is `window`, or less if all drawn are shorter."""
-        drawn = rng.integers(len(self.start), size=batch_size)
-        start, length = self.start[drawn], self.length[drawn]
+        start, length = self.episodes[:, rng.integers(self.episodes.shape[1], size=batch_size)]
         window = min(window, length.max())
         t = rng.integers(np.maximum(length - window, 0) + 1) + np.arange(window + 1)[:, None]  # [T+1, B]
         rows = self.rows.take((start + np.minimum(t, length)) % self.n_rows)  # the last row pads a shorter episode
@@ -284,9 +281,9 @@ def main(args):
             eval_env = envs.make(args.env, args.eval_episodes, eval_seed, **args.env_args)
             stack.callback(envs.close, eval_env)
             envs.check(eval_env)
+            train(args, env, eval_env, np.random.default_rng(rng_seed), np.random.default_rng(eval_seed))
         except envs.InvalidEnv as error:
             exit_with_error(error)
-        train(args, env, eval_env, np.random.default_rng(rng_seed), np.random.default_rng(eval_seed))
 
 
 def train(args, env, eval_env, rng, eval_rng):
@@ -300,7 +297,6 @@ def train(args, env, eval_env, rng, eval_rng):
     target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # repacks a GRU's weights
     update = make_update(networks, target_networks, args)
     folder, wandb_run = open_run(args)
-    print(f"{args.exp_name} on {args.env}, logs in {folder}", flush=True)
 
     duration = args.exploration_fraction * args.total_timesteps  # of the fall of epsilon, in steps
     global_step, n_updates, next_eval, row, exit_code = 0, 0, args.eval_interval, {}, 1
@@ -350,11 +346,14 @@ def train(args, env, eval_env, rng, eval_rng):
                 speed = f"{global_step / seconds:,.0f} steps/s, {left} left"
                 print(f"step {global_step:,} of {args.total_timesteps:,}, {score}, {speed}", flush=True)
         exit_code = 0
-        print(f"python -m benchmark show {folder}  # look at this run")
+        print(f"python -m benchmark show {folder}  # look at this run", flush=True)
     finally:
         if exit_code:
             print(f"stopped at step {global_step:,}, what was logged is in {folder}", flush=True)
-        wandb_run.finish(exit_code=exit_code)
+        if args.wandb_mode == "online":
+            print(f"uploading; Ctrl-C leaves it for `wandb sync --include-online {folder}/wandb/run-*`", flush=True)
+        with suppress(SystemExit):  # Ctrl-C during the upload
+            wandb_run.finish(exit_code=exit_code)
 
 
 # --- Paperwork ------------------------------------------------------------------------------------------------------
@@ -364,23 +363,27 @@ def open_run(args):
     """Create runs/<env and its options>__<algorithm>__<seed>__<time>/ with config.json, and start W&B in it."""
     variant = f"-{args.variant}" if hasattr(args, "variant") else ""  # of QTRAN
     game = "-".join([args.env, *(f"{key}={value}" for key, value in args.env_args.items())])[:100]
-    name = f"{game}__{args.exp_name}{variant}__{args.seed}__{datetime.now():%Y%m%d-%H%M%S-%f}"
-    folder = Path("runs") / re.sub(r"[^\w.=-]", ".", name)
+    name = f"{game}__{args.exp_name[:100]}{variant}__{args.seed}__{datetime.now():%Y%m%d-%H%M%S-%f}"
+    folder = Path("runs") / re.sub(r"[^\w.=-]", ".", name, flags=re.ASCII)
     config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else W&B looks up a host name even when offline
-    settings = wandb.Settings(console="off", silent=True, init_timeout=15, x_transaction_log_flush_interval=1)
+    # Else W&B looks up a host name even when offline, and complains where there is no HOME.
+    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)
+    settings = dict(console="off", silent=True, init_timeout=15, finish_timeout=60, x_transaction_log_flush_interval=1)
     names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
+    names |= dict(group=os.environ.get("WANDB_RUN_GROUP", game), tags=[config["algo"], args.env[:64]])
     try:
-        if args.wandb_mode == "online" and not wandb.login(prompt=False):
-            raise wandb.Error("no API key: run `wandb login`, or train with --wandb-mode offline and upload later")
-        wandb_run = wandb.init(mode=args.wandb_mode, config=config, settings=settings, **names)
+        in_wandb = config | {"env_args": envs.options_of(args.env) | args.env_args or None}  # W&B drops what is empty
+        wandb_run = wandb.init(mode=args.wandb_mode, config=in_wandb, settings=wandb.Settings(**settings), **names)
     except wandb.Error as error:
         shutil.rmtree(folder)
-        exit_with_error(f"--wandb-mode {args.wandb_mode}: {str(error).splitlines()[0]}")
+        exit_with_error(f"W&B {args.wandb_mode}: {str(error).splitlines()[0]}")
     wandb_run.define_metric("*", step_metric="global_step")
+    for path in (__file__, envs.__file__) if args.wandb_mode != "disabled" else ():  # what the run is made with
+        wandb_run.save(shutil.copy(path, wandb_run.dir), base_path=wandb_run.dir, policy="now")
+    where = dict(offline=f"wandb sync {folder}/wandb/*-run-*", disabled="off").get(args.wandb_mode) or wandb_run.url
+    print(f"{args.exp_name} on {args.env}, logs in {folder}, W&B: {where}", flush=True)
     return folder, wandb_run
 
 
@@ -396,16 +399,13 @@ def log(folder, wandb_run, row, networks, args):
 
 
 # Where defaults differ from Args: by game; OTHERS for any environment of other_envs.py, whose name has a colon.
-ONE_STEP = dict(num_envs=100, total_timesteps=100_000, eval_interval=5000, train_frequency=10)
-ONE_STEP |= dict(hidden_dim=64, buffer_size=500_000)
-UNIFORM = dict(start_e=1.0, end_e=1.0)  # the papers explore their matrix games uniformly
-EXACT = dict(num_envs=200, total_timesteps=400_000, train_frequency=160, learning_rate=2e-4, batch_size=512)
-EXACT |= dict(eval_interval=20_000)
-TWO_STEP = dict(total_timesteps=20_000, eval_interval=1000, window=2, target_network_frequency=100, gamma=0.99)
-DEFAULTS = {
-    "matrix_game": ONE_STEP | UNIFORM | EXACT,  # learns values to within about 0.1
-    "two_step_game": ONE_STEP | UNIFORM | TWO_STEP,
-    "gaussian_squeeze": ONE_STEP,
+SMALL = dict(num_envs=100, train_frequency=10, hidden_dim=64, buffer_size=500_000)
+EXACT = dict(num_envs=200, train_frequency=160, learning_rate=2e-4, batch_size=512)  # values to within about 0.1
+SHORT = dict(eval_interval=1000, window=2, target_network_frequency=100, gamma=0.99)
+DEFAULTS = {  # epsilon stays 1 in the matrix games, as in the papers
+    "matrix_game": SMALL | EXACT | dict(total_timesteps=400_000, end_e=1.0),
+    "two_step_game": SMALL | SHORT | dict(total_timesteps=20_000, end_e=1.0),
+    "gaussian_squeeze": SMALL | dict(total_timesteps=100_000, eval_interval=5000),
 }
 OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000, train_frequency=8)
 OTHERS |= dict(target_network_frequency=800, double_q=True, standardise_rewards=True)
@@ -415,11 +415,12 @@ RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_
 
 def parse():
     """Read the command line; --env and --recurrent choose the defaults of the rest. A mistake ends with exit code 2."""
-    first = tyro.cli(Args, args=[word for word in sys.argv[1:] if word not in ("-h", "--help")])
-    defaults = (OTHERS if ":" in first.env else {}) | DEFAULTS.get(first.env, RECURRENT if first.recurrent else {})
-    if os.environ.get("WANDB_MODE") in ("offline", "online", "disabled"):
-        defaults |= dict(wandb_mode=os.environ["WANDB_MODE"])
-    args = tyro.cli(Args, default=Args(env=first.env, **defaults), description=__doc__.split("\n\n")[0])
+    base = tyro.cli(Args, args=[word for word in sys.argv[1:] if word not in ("-h", "--help")])
+    defaults = (OTHERS if ":" in base.env else {}) | DEFAULTS.get(base.env, RECURRENT if base.recurrent else {})
+    mode = os.environ.get("WANDB_MODE", "offline")
+    if mode not in ("offline", "online", "disabled"):
+        exit_with_error(f"WANDB_MODE must be offline, online or disabled, got {mode!r}")
+    args = tyro.cli(Args, default=Args(env=base.env, wandb_mode=mode, **defaults), description=__doc__.split("\n\n")[0])
 
     limits = {argument.name: (1 if argument.type is int else 0, 10**12) for argument in fields(Args)}
     limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma"], (0, 1))

@@ -354,6 +354,25 @@ class AnyOption(envs.MatrixGame):
         self.options = options
 
 
+class NeedsSize(envs.MatrixGame):
+    def __init__(self, num_envs, seed, size, **options):
+        super().__init__(num_envs, seed)
+
+
+@pytest.mark.parametrize(
+    "cls, options, message",
+    [
+        ("AnyOption", {"num_envs": 3}, "no option 'num_envs'"),
+        ("AnyOption", {"seed": 3}, "no option 'seed'"),
+        ("NeedsSize", {"other": 1}, "needs a value of its option 'size', by --env-args"),
+    ],
+)
+def test_options_that_a_class_of_ones_own_cannot_have_or_needs(cls, options, message):
+    with pytest.raises(envs.InvalidEnv, match=message):
+        envs.make(f"{__name__}:{cls}", 2, 0, **options)
+    envs.make(f"{__name__}:NeedsSize", 2, 0, size=1)
+
+
 def test_options_reach_a_class_of_ones_own():
     assert envs.make(f"{__name__}:MyPredatorPrey", 2, 0, penalty=1.5, view=3).penalty == 1.5
     assert envs.make(f"{__name__}:AnyOption", 2, 0, name="anything", x=1).options == {"name": "anything", "x": 1}

@@ -118,7 +118,8 @@ def test_as_a_user_would(script, argv, name, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(re.escape(name) + r"\d{8}-\d{6}-\d{6}", folder.name)
     first, *_, progress, last = stdout.splitlines()
-    assert first.endswith(f"logs in runs/{folder.name}")
+    assert first.endswith(f"logs in runs/{folder.name}, W&B: wandb sync runs/{folder.name}/wandb/*-run-*")
+    assert len(list(tmp_path.glob(first.partition("wandb sync ")[2]))) == 1
     assert re.fullmatch(
         r"step 2,000 of 2,000, train return \S+, eval return \S+, [\d,]+ steps/s, 0:00:00 left", progress
     )
@@ -187,6 +188,8 @@ def test_options_of_the_environment_reach_it(run, monkeypatch):
 def test_name_of_the_experiment_is_made_fit_for_a_folder(run):
     run(vdn, "--env", "matrix_game", *TINY, "--exp-name", "../a name: 50 %")
     assert newest_run().name.startswith("matrix_game__...a.name..50..__1__")
+    run(vdn, "--env", "matrix_game", *TINY, "--exp-name", 300 * "ü")
+    assert newest_run().name.startswith(f"matrix_game__{100 * '.'}__1__")
 
 
 def test_our_own_games_do_without_other_envs_and_others_say_what_they_need(tmp_path):
@@ -371,7 +374,7 @@ def test_online_without_key_or_network_is_one_line_and_leaves_no_run(key, messag
     process = start(vdn, "--env", "matrix_game", *TINY, "--wandb-mode", "online", cwd=tmp_path, **environment)
     stdout, stderr = process.communicate(timeout=180)
     (line,) = [line for line in stderr.splitlines() if "error" in line]
-    assert line.startswith("vdn.py: error: --wandb-mode online: ") and message in line
+    assert line.startswith("vdn.py: error: W&B online: ") and message in line
     assert (process.returncode, stdout, list(tmp_path.glob("runs/*"))) == (2, "", [])
 
 
@@ -702,11 +705,14 @@ def test_full_disk_leaves_the_last_model_and_every_line_of_the_log(full_at, run)
     assert (whole / "model.pt").read_bytes() == before and read(whole)[-1] == row == read(whole)[-2]
 
 
-def test_wandb_mode_of_the_environment_is_the_default(parse, monkeypatch):
+def test_wandb_mode_of_the_environment_is_the_default(parse, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert parse("").wandb_mode == "disabled" and parse("--wandb-mode offline").wandb_mode == "offline"
-    monkeypatch.setenv("WANDB_MODE", "nonsense")
-    assert parse("").wandb_mode == "offline"
+    for unknown in ("Offline", "online ", "dryrun"):
+        monkeypatch.setenv("WANDB_MODE", unknown)
+        with pytest.raises(SystemExit, match="2"):
+            parse("")
+        assert capsys.readouterr().err.endswith(f"must be offline, online or disabled, got {unknown!r}\n")
 
 
 class Uneven(envs.MatrixGame):
@@ -749,15 +755,16 @@ class Failing(envs.MatrixGame):
         print("closed")
 
 
-@pytest.mark.parametrize("how, error", [("nan", envs.InvalidEnv), ("error", ValueError)])
+@pytest.mark.parametrize("how, error", [("nan", SystemExit), ("error", ValueError)])
 def test_an_environment_that_fails_during_the_run_is_named_and_closed(how, error, run, capsys):
     with pytest.raises(error) as stopped:
         run(vdn, "--env", "test_runs:Failing", "--env-args", "how", how, "--num-envs", 10)
     stdout, stderr = capsys.readouterr()
+    (line,) = stderr.splitlines()
     if how == "nan":
-        assert "test_runs:Failing: reward of copy 0 is not finite at step 1" in str(stopped.value)
+        assert stopped.value.code == 2 and "test_runs:Failing: reward of copy 0 is not finite at step 1" in line
     else:
-        assert stderr == "error inside environment test_runs:Failing, in step():\n"
+        assert line == "error inside environment test_runs:Failing, in step():"
     assert "stopped at step 80, what was logged is in runs/" in stdout and stdout.count("closed\n") == 2
 
 
