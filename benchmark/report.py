@@ -17,7 +17,7 @@ STYLES = {
     "iql": ("#999999", ":"),
     "vdn": ("#4477aa", "--"),
     "qmix": ("#ccaa22", "-."),
-    "qtran-base": ("#228833", (0, (5, 1, 1, 1, 1, 1))),
+    "qtran-base": ("#228833", (0, (4, 1.5, 1, 1.5, 1, 1.5))),
     "qtran-alt": ("#aa2244", "-"),
 }
 
@@ -123,7 +123,7 @@ def figure(game, algos):
         colour, dashes = STYLES.get(algo) or next(more_styles)
         label = f"{algo} ({len(curves)} seed{'s' * (len(curves) > 1)})"
         # Where curves coincide, the earlier is the thinner and on top: the later shows at its sides and in its gaps.
-        width = {"linewidth": 1.6 + 0.3 * min(k, 4), "zorder": 2 - k / 100}
+        width = {"linewidth": 1.5 + 0.5 * min(k, 4), "zorder": 2 - k / 100}
         axes.plot(steps / unit, iqm(returns), color=colour, linestyle=dashes, label=label, **width)
         if len(curves) > 1:
             axes.fill_between(steps / unit, *interval(returns), color=colour, alpha=0.15, linewidth=0)

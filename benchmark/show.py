@@ -222,7 +222,7 @@ def draw_tables(runs):
     panels, span = [("pay-off", (payoff, None))], max(1.0, np.abs(payoff).max())
     for algo, tables in runs:
         panels += [(f"{algo}\n{name}", tables[name]) for name in ("Q_tot", "Q'", "Q_jt", "D") if name in tables]
-    fig = Figure(figsize=(1.6 * len(panels), 2.3), layout="constrained")
+    fig = Figure(figsize=(1.6 * len(panels), 2.4), layout="constrained")
     for axes, (title, (values, star)) in zip(fig.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels):
         norm = TwoSlopeNorm(0, -1.6 * span, 1.6 * span)  # pale enough to read numbers on
         axes.imshow(values.clip(-span, span), cmap="RdBu", norm=norm)
