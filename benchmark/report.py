@@ -17,7 +17,7 @@ STYLES = {
     "iql": ("#999999", ":"),
     "vdn": ("#4477aa", "--"),
     "qmix": ("#ccaa22", "-."),
-    "qtran-base": ("#228833", (0, (5, 1, 1, 1, 1, 1))),
+    "qtran-base": ("#228833", (0, (4, 1.5, 1, 1.5, 1, 1.5))),
     "qtran-alt": ("#aa2244", "-"),
 }
 
@@ -109,27 +109,46 @@ def table(game, algos):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def figure(game, algos, path):
-    """IQM of the evaluations over steps, the interval as a band, the optimum and random play as lines."""
-    fig = Figure(figsize=(7, 4), dpi=100, layout="constrained")
+def figure(game, algos):
+    """IQM of the evaluations over steps, the interval as a band, the optimum and random play as lines: a Figure."""
+    fig = Figure(figsize=(7, 4.4), dpi=100, layout="constrained")
     axes = fig.subplots()
     more_styles = zip(matplotlib.colormaps["tab10"].colors * 2, ["-", "--", "-.", ":"] * 5)
-    for algo, curves in algos.items():
+    last = max(curve["global_step"][-1] for curves in algos.values() for curve in curves.values())
+    unit, name = (1e6, "millions") if last >= 1e6 else (1e3, "thousands")
+    for k, (algo, curves) in enumerate(algos.items()):
         steps = min((curve["global_step"] for curve in curves.values()), key=len)
         returns = [np.interp(steps, curve["global_step"], curve["eval/return_mean"]) for curve in curves.values()]
         returns = np.stack(returns, axis=-1)  # [evaluations, seeds]
         colour, dashes = STYLES.get(algo) or next(more_styles)
         label = f"{algo} ({len(curves)} seed{'s' * (len(curves) > 1)})"
-        axes.plot(steps, iqm(returns), color=colour, linestyle=dashes, label=label)
+        # Where curves coincide, the earlier is the thinner and on top: the later shows at its sides and in its gaps.
+        width = {"linewidth": 1.5 + 0.5 * min(k, 4), "zorder": 2 - k / 100}
+        axes.plot(steps / unit, iqm(returns), color=colour, linestyle=dashes, label=label, **width)
         if len(curves) > 1:
-            axes.fill_between(steps, *interval(returns), color=colour, alpha=0.2, linewidth=0)
+            axes.fill_between(steps / unit, *interval(returns), color=colour, alpha=0.15, linewidth=0)
+    line = {"color": "black", "linewidth": 0.8, "zorder": 3}  # above the curves
     if game.optimum is not None:
-        axes.axhline(game.optimum, color="black", linewidth=1, label=f"optimum {game.optimum}")
+        axes.axhline(game.optimum, **line, label=f"optimum {game.optimum}")
     if game.found is not None:
-        axes.axhline(game.found, color="black", linewidth=1, linestyle="--", label=f"two pairs {game.found}")
-    axes.axhline(game.random, color="black", linewidth=1, linestyle=(0, (1, 3)), label=f"random play {game.random}")
-    axes.set(title=game.title, xlabel="environment steps", ylabel="return of 32 greedy episodes")
-    fig.legend(loc="outside right upper", fontsize="small")
+        axes.axhline(game.found, **line, linestyle="--", label=f"two pairs {game.found}")
+    low, high = axes.get_ylim()
+    if low < game.random < high:
+        axes.axhline(game.random, **line, linestyle="-.", label=f"random play {game.random}")
+    else:  # too far away: the curves would be pressed together
+        axes.plot([], [], linestyle="", label=f"random play {game.random}, not shown")
+    axes.set(title=game.title, ylabel="return of 32 greedy episodes")
+    axes.set(xlabel=f"environment steps, {name}", xlim=(0, last / unit))
+    axes.locator_params(axis="x", nbins=6)
+    key = "line: interquartile mean over seeds; band: its 95 % interval"
+    if all(len(curves) == 1 for curves in algos.values()):
+        key = "line: the one seed"
+    ncols, small = 3 if max(map(len, algos)) < 16 else 2, {"fontsize": "small", "title_fontsize": "small"}
+    fig.legend(loc="outside lower center", ncols=ncols, title=key, handlelength=3.5, **small)
+    return fig
+
+
+def save(fig, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(fig).draw()
     image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
@@ -185,7 +204,7 @@ def write(suite):
     parts, arguments = [], suites.arguments(suite)
     for name, algos in games.items():
         game = suites.GAMES[name]
-        figure(game, algos, folder / "figures" / f"{name}.png")
+        save(figure(game, algos), folder / "figures" / f"{name}.png")
         found = "" if game.found is None else f" Two pairs that each hunt one prey by plan: {game.found}."
         used = made_with([run for runs in algos.values() for run in runs.values()])
         parts.append(

@@ -15,6 +15,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
+BLUE, RED = "#4477aa", "#cc3344"
 open_envs = ExitStack()  # closed when `show_runs` ends, however it ends
 
 
@@ -165,6 +166,16 @@ def play(run, n_episodes, seed):
     return episodes, env.frames[: length + 1]
 
 
+def typical_episode(run, mean, n_episodes, seed):
+    """Texts and rewards of the one of n greedy episodes whose return is nearest `mean`.
+
+    Each is played by itself: render() shows the first copy only.
+    """
+    played = [play(run, 1, seed + k) for k in range(n_episodes)]
+    episode, frames = min(played, key=lambda one: abs(one[0].reward.sum() - mean))
+    return frames, episode.reward[:, 0]
+
+
 def print_frames(frames, rewards):
     """The texts of an episode side by side, as many as fit the terminal, each below its step and reward."""
     titles = ["start", *(f"{t}: {reward:+g}" for t, reward in enumerate(rewards, 1))]
@@ -201,8 +212,8 @@ def agreement(run, episodes):
     return (best == greedy).all(-1).float().mean().item()
 
 
-def draw_tables(runs, path):
-    """The tables of `runs` (title, tables) as heat maps in one row: pay-off, then what each has learned."""
+def draw_tables(runs):
+    """The tables of `runs` (title, tables) as heat maps in one row, a Figure: pay-off, then what each has learned."""
     from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -211,8 +222,8 @@ def draw_tables(runs, path):
     panels, span = [("pay-off", (payoff, None))], max(1.0, np.abs(payoff).max())
     for algo, tables in runs:
         panels += [(f"{algo}\n{name}", tables[name]) for name in ("Q_tot", "Q'", "Q_jt", "D") if name in tables]
-    fig = Figure(figsize=(1.7 * len(panels), 2.3), layout="constrained")
-    for axes, (title, (values, star)) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels):
+    fig = Figure(figsize=(1.6 * len(panels), 2.4), layout="constrained")
+    for axes, (title, (values, star)) in zip(fig.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels):
         norm = TwoSlopeNorm(0, -1.6 * span, 1.6 * span)  # pale enough to read numbers on
         axes.imshow(values.clip(-span, span), cmap="RdBu", norm=norm)
         for i, j in np.ndindex(values.shape):
@@ -223,7 +234,9 @@ def draw_tables(runs, path):
             axes.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, linewidth=1.5))
         axes.set(title=title, xticks=range(values.shape[1]), yticks=range(values.shape[0]))
         axes.tick_params(length=0)
-    fig.savefig(path, dpi=120)
+    fig.supylabel("action of agent 1", fontsize="medium")
+    fig.supxlabel("action of agent 2      (framed and bold: the agents' greedy choice)", fontsize="medium")
+    return fig
 
 
 def draw_frame(draw, text, x, y, cell, font):
@@ -237,13 +250,13 @@ def draw_frame(draw, text, x, y, cell, font):
             left, top = x + j * cell, y + i * cell
             draw.rectangle((left, top, left + cell, top + cell), outline="#cccccc")
             if token.isalnum():
-                colour = "#4477aa" if token.isdigit() else "#cc3344"
+                colour = BLUE if token.isdigit() else RED
                 draw.ellipse((left + 4, top + 4, left + cell - 4, top + cell - 4), fill=colour)
                 draw.text((left + cell / 2, top + cell / 2), token, fill="white", font=font, anchor="mm")
 
 
 def draw_episodes(runs, path, cell=36):
-    """`runs` (title, texts, rewards) side by side as an animated GIF; who has ended first stays as he is."""
+    """Episodes (run, texts, rewards) side by side as an animated GIF; who has ended first stays as he is."""
     from matplotlib import get_data_path
     from PIL import Image, ImageDraw, ImageFont
 
@@ -251,17 +264,21 @@ def draw_episodes(runs, path, cell=36):
     lines = [line for _, frames, _ in runs for frame in frames for line in frame.splitlines()]
     rows = max(len(frame.splitlines()) for _, frames, _ in runs for frame in frames)
     panel = max(cell * (max(map(len, lines)) + 1) // 2, 190) + 20
+    legend = [("numbers: predators", BLUE), ("letters: prey", RED)] if runs[0][0].args.env == "predator_prey" else []
     images = []
     for t in range(max(len(frames) for _, frames, _ in runs)):
-        image = Image.new("RGB", (panel * len(runs) + 10, rows * cell + 80), "white")
+        image = Image.new("RGB", (panel * len(runs) + 10, rows * cell + 80 + 20 * len(legend)), "white")
         draw = ImageDraw.Draw(image)
-        for k, (title, frames, rewards) in enumerate(runs):
+        for k, (run, frames, rewards) in enumerate(runs):
             now, x = min(t, len(frames) - 1), 15 + k * panel
-            draw.text((x, 10), title, fill="black", font=font)
+            draw.text((x, 10), run.algo, fill="black", font=font)
             draw_frame(draw, frames[now], x, 35, cell, font)
             status = f"step {now:3}  return {rewards[:now].sum():5.1f}"
             draw.text((x, 45 + rows * cell), status, fill="black", font=font)
-        images.append(image.quantize(16))
+        for i, (text, colour) in enumerate(legend):
+            draw.text((15, 70 + rows * cell + 20 * i), text, fill=colour, font=font)
+        palette = images[0] if images else None  # one for all: half the bytes
+        images.append(image.quantize(16, Image.Quantize.FASTOCTREE, palette=palette, dither=Image.Dither.NONE))
     images[0].save(path, save_all=True, append_images=images[1:], duration=[*[160] * (len(images) - 1), 1500], loop=0)
 
 
@@ -285,16 +302,17 @@ def _show_runs(folders, n_episodes, seed, figure, gif):
         print(f"{run.title}\n")
         tables = payoff_tables(run)
         episodes, frames = play(run, n_episodes, seed)
-        returns, rewards = episodes.reward.sum(axis=0), episodes.reward[episodes.mask[:, 0], 0]
+        returns = episodes.reward.sum(axis=0)
         if tables:
             print_tables(tables)
             table_runs.append((run.algo, tables))
+        elif frames:
+            frames, rewards = typical_episode(run, returns.mean(), n_episodes, seed)
+            print(f"an episode whose return is near the mean: {rewards.sum():g}\n")
+            print_frames(frames, rewards)
+            episode_runs.append((run, frames, rewards))
         else:
-            if frames:
-                print_frames(frames, rewards)
-            else:
-                print(f"{run.args.env} has no render(), so no episode is shown")
-            episode_runs.append((run.algo, frames, rewards))
+            print(f"{run.args.env} has no render(), so no episode is shown")
         error = f" +- {returns.std(ddof=1) / len(returns) ** 0.5:.2f} (standard error)" if len(returns) > 1 else ""
         print(f"mean return of {n_episodes} greedy episodes: {returns.mean():.2f}{error}")
         if "joint" in run.networks:
@@ -305,8 +323,8 @@ def _show_runs(folders, n_episodes, seed, figure, gif):
     if figure:
         if not table_runs or len({tables["payoff"][0].shape for _, tables in table_runs}) > 1:
             raise CannotShow("--figure needs runs of one one-step game of two agents")
-        draw_tables(table_runs, figure)
+        draw_tables(table_runs).savefig(figure, dpi=110)
     if gif:
-        if not any(frames for _, frames, _ in episode_runs):
+        if not episode_runs:
             raise CannotShow("--gif needs runs of an environment with render() and more than one step")
-        draw_episodes([run for run in episode_runs if run[1]], gif)
+        draw_episodes(episode_runs, gif)

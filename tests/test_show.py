@@ -127,19 +127,26 @@ def test_greedy_episodes_of_the_latest_run(recurrent, capsys):
 
     # The same episodes, played without the script: the agent's inputs put together by hand.
     model = torch.load(folder / "model.pt")
-    env = envs.make("predator_prey", 50, 3, view=2)
-    agent = vdn.Agent(env, 128, recurrent)
-    agent.load_state_dict(model["agent"])
-    (obs, _), hidden, returns, rewards, frames = env.reset(), None, 0.0, [], [env.render()]
-    for _ in range(100):
-        inputs = np.concatenate([obs, np.broadcast_to(np.eye(2), (50, 2, 2))], axis=2)
-        with torch.no_grad():
-            q_i, hidden = agent(torch.tensor(inputs)[None], hidden)
-        actions = q_i[0].argmax(-1).numpy()
-        obs, _, reward, _ = env.step(actions)
-        returns += reward.astype(float)
-        rewards.append(reward[0])
-        frames.append(env.render())
+
+    def play(num_envs, seed):
+        """Returns of all copies; rewards and texts of the first."""
+        env = envs.make("predator_prey", num_envs, seed, view=2)
+        agent = vdn.Agent(env, 128, recurrent)
+        agent.load_state_dict(model["agent"])
+        (obs, _), hidden, returns, rewards, frames = env.reset(), None, 0.0, [], [env.render()]
+        for _ in range(100):
+            inputs = np.concatenate([obs, np.broadcast_to(np.eye(2), (num_envs, 2, 2))], axis=2)
+            with torch.no_grad():
+                q_i, hidden = agent(torch.tensor(inputs)[None], hidden)
+            actions = q_i[0].argmax(-1).numpy()
+            obs, _, reward, _ = env.step(actions)
+            returns += reward.astype(float)
+            rewards.append(reward[0])
+            frames.append(env.render())
+        return returns, rewards, frames
+
+    returns, *_ = play(50, 3)
+    _, rewards, frames = min((play(1, 3 + k) for k in range(50)), key=lambda one: abs(one[0][0] - returns.mean()))
     error = returns.std(ddof=1) / 50**0.5
     assert f"mean return of 50 greedy episodes: {returns.mean():.2f} +- {error:.2f} (standard error)" in out
     for title in ("start", *(f"{t}: {reward:+g}" for t, reward in enumerate(rewards, 1))):
