@@ -137,13 +137,13 @@ def wandb(entity: str, project: str = "value-factorisation", suite: Suite = "pap
         project: the W&B project
         suite: as of `run`
     """
-    jobs = [job for job in suites.jobs(suite) if not runner.unfinished(job)]
-    if not jobs:
-        exit_with_error(f"no run of the suite {suite} is finished: first `python -m benchmark run --suite {suite}`", 1)
     from benchmark import wandb_report  # not for the others, which need no wandb_workspaces
 
     try:
         api = wandb_report.connect()
+        jobs = [job for job in suites.jobs(suite) if not runner.unfinished(job)]
+        if not jobs:
+            raise RuntimeError(f"no run of the suite {suite} is finished: `python -m benchmark run --suite {suite}`")
         wandb_report.upload_missing(api, entity, project, jobs)
         url = wandb_report.save(api, wandb_report.report(entity, project, jobs))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import tempfile
 import time
 
@@ -29,11 +30,12 @@ QUICK = dict(x_graphql_retry_max=2, x_graphql_retry_wait_min_seconds=1, x_graphq
 # The git commit is that of the result, and nothing is noted of the machine that uploads it.
 QUIET = dict(console="off", silent=True, disable_git=True, x_disable_meta=True, x_disable_stats=True)
 QUIET |= dict(x_save_requirements=False)
-LIMITS = dict(init_timeout=20, finish_timeout=20, finish_timeout_raises=True)
+LIMITS = dict(init_timeout=15, finish_timeout=15, finish_timeout_raises=True)
 
 
 def connect():
     """The API of the W&B server. wandb.Error if there is no key, or the server refuses it or does not answer."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else wandb prints when it cannot send its telemetry
     wandb.setup(settings=wandb.Settings(**QUIET, **QUICK))
     if not wandb.login(prompt=False):
         raise wandb.Error("no account is known here: first run `wandb login`")
@@ -74,7 +76,7 @@ def upload(job, entity, project, folder):
 
 
 def upload_missing(api, entity, project, jobs):
-    """Upload what the W&B project lacks of the jobs. RuntimeError if some do not arrive."""
+    """Upload what the W&B project lacks of the jobs. RuntimeError if one does not arrive."""
     todo = missing(api, entity, project, jobs)
     print(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them uploaded before", flush=True)
     print_time = time.monotonic()
@@ -83,7 +85,10 @@ def upload_missing(api, entity, project, jobs):
             if time.monotonic() - print_time > 5:
                 print_time = time.monotonic()
                 print(f"{n_uploaded} of {len(todo)} uploaded", flush=True)
-            upload(job, entity, project, folder)
+            try:
+                upload(job, entity, project, folder)
+            except (wandb.Error, TimeoutError) as error:
+                raise RuntimeError(f"{job.name}: {error} The same command goes on from there.") from error
     for _ in range(10):  # the server may need a moment
         lost = missing(api, entity, project, jobs)
         if not lost:

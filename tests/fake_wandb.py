@@ -94,11 +94,11 @@ class Handler(BaseHTTPRequestHandler):
     def RunResumeStatus(self, variables):
         run, bucket = self.in_project(variables).get(variables["name"]), None
         if run:
-            tail = [json.dumps(run["history"][k]) for k in sorted(run["history"])[-1:]]
+            tail = [json.dumps(row) for row in [*run["history"].values()][-1:]]
             bucket = {"id": variables["name"], "name": variables["name"], "summaryMetrics": "{}", "logLineCount": 0}
             bucket |= {"historyLineCount": len(run["history"]), "eventsLineCount": 0, "eventsTail": "[]"}
             bucket |= {"historyTail": json.dumps(tail), "config": run["config"], "tags": run["tags"]}
-            bucket |= {"wandbConfig": "{}"}
+            bucket |= {"wandbConfig": '{"t": {}}'}  # else the client takes it for a run that has not begun
         project = {"id": "1", "name": variables["project"], "entity": {"id": "1", "name": variables["entity"]}}
         return {"model": {**project, "bucket": bucket}}
 
