@@ -106,12 +106,12 @@ def test_everything_arrives_once(project, server):
     assert server.n_streamed == streamed and len(server.reports) == 1 and first not in server.reports.values()
 
     # Another entity has the runs of its own, and one of a result that was replaced since: the report leaves that out.
-    server.runs.update({("other", *key[1:]): {**run} for key, run in server.runs.items() if key[2].startswith("smoke__matrix_game__vdn")})
+    replaced = next(key for key in server.runs if "matrix_game__vdn" in key[2])
+    server.runs[("other", *replaced[1:])] = server.runs[replaced]
     keep(project, RUNS[:2], first_return=5.0)
     code, stdout, stderr = upload(project, server.url, entity="other")
-    assert code == 0, stderr
-    assert "2 runs, 0 of them uploaded before" in stdout and complete(server).keys() == runs.keys()
-    assert len([of for of, _, _ in server.runs if of == "other"]) == 3
+    assert code == 0 and "2 runs, 0 of them uploaded before" in stdout, stderr
+    assert [of for of, _, _ in server.runs].count("other") == 3
     (spec,) = [json.loads(view["spec"]) for view in server.reports.values() if view["entityName"] == "other"]
     ids = [id for section in sections(spec).values() for id in ids_of(section)]
     shown = {run["displayName"]: run for run in (server.runs["other", "value-factorisation", id] for id in ids)}
