@@ -27,9 +27,9 @@ The numbers with confidence intervals are in `benchmark/README.md` of the projec
 """
 # A server that is down or fails is named within seconds; the default is to try for minutes.
 QUICK = dict(x_graphql_retry_max=2, x_graphql_retry_wait_min_seconds=1, x_graphql_retry_wait_max_seconds=2)
-# The git commit is that of the result, and nothing is noted of the machine that uploads it.
+# Commit and program are those of the result; nothing is noted of the machine that uploads it.
 QUIET = dict(console="off", silent=True, disable_git=True, x_disable_meta=True, x_disable_stats=True)
-QUIET |= dict(x_save_requirements=False)
+QUIET |= dict(x_save_requirements=False, x_disable_machine_info=True)
 LIMITS = dict(init_timeout=15, finish_timeout=15, finish_timeout_raises=True)
 
 
@@ -66,7 +66,8 @@ def upload(job, entity, project, folder):
     config = record["arguments"] | {"algo": job.algo, "commit": record["commit"], "versions": record["versions"]}
     names = dict(entity=entity, project=project, id=run_id(job), name=job.name, group=f"{job.suite}__{job.game}")
     tags = ["kept", job.algo, record["arguments"]["env"]]
-    settings = wandb.Settings(git_commit=record["commit"], **QUIET, **LIMITS)
+    made_with = dict(git_commit=record["commit"], program=job.command.split()[0])
+    settings = wandb.Settings(**made_with, **QUIET, **LIMITS)
     with wandb.init(
         mode="online", resume="allow", config=config, tags=tags, dir=folder, settings=settings, **names
     ) as run:

@@ -90,6 +90,7 @@ def test_everything_arrives_once(project, server):
     run = runs["predator_prey_2v1_1.5__vdn__1"]
     config = {name: value["value"] for name, value in json.loads(run["config"]).items()}
     assert (run["groupName"], run["commit"]) == ("smoke__predator_prey_2v1_1.5", "c" * 40)
+    assert run["program"] == "vdn.py" and "host" not in run  # not of the machine that uploads it
     assert sorted(run["tags"]) == ["kept", "predator_prey", "vdn"]
     assert (config["algo"], config["commit"], config["seed"], config["gamma"]) == ("vdn", "c" * 40, 1, 0.9)
     assert config["env_args"] == {"penalty": 1.5} and config["versions"] == {"torch": "2"}
