@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from benchmark import runner, suites, wandb_report
+from benchmark import runner, suites
 from benchmark.slurm import submit
 
 Suite = Literal[tuple(suites.SUITES)]
@@ -128,25 +128,29 @@ def report(suite: Suite = "paper"):
         exit_with_error(f"{len(broken)} runs of {suite} are incomplete", code=1)
 
 
-def wandb(entity: str, project: str = "value-factorisation", suite: Literal["paper", "smoke"] = "paper"):
-    """Upload the finished runs of a suite that were made here, and save a W&B report of them. Needs `wandb login`.
+def wandb(entity: str, project: str = "value-factorisation", suite: Suite = "paper"):
+    """Upload the finished runs of a suite, what is not there yet, and save a W&B report of them, in place of the last
+    one. Needs `wandb login`. Exit code 1 if a run does not arrive.
 
     Args:
         entity: the W&B user or team
         project: the W&B project
         suite: as of `run`
     """
-    import wandb as client
+    from benchmark import wandb_report  # not for the others, which need no wandb_workspaces
 
-    report = wandb_report.report(entity, project, suite)
-    if not client.login(prompt=False):
-        exit_with_error("no W&B account is known here: first run `wandb login`", code=1)
     try:
-        n_runs = wandb_report.sync([job for job in suites.jobs(suite) if not runner.unfinished(job)], entity, project)
-        report.save()
-    except Exception as error:  # wandb_workspaces raises all kinds
-        exit_with_error(f"W&B: {error}", code=1)
-    print(f"{n_runs} runs uploaded; the report: {report.url}")
+        api = wandb_report.connect()
+        jobs = [job for job in suites.jobs(suite) if not runner.unfinished(job)]
+        if not jobs:
+            raise RuntimeError(f"no run of the suite {suite} is finished: `python -m benchmark run --suite {suite}`")
+        wandb_report.upload_missing(api, entity, project, jobs)
+        url = wandb_report.save(api, wandb_report.report(entity, project, jobs))
+    except KeyboardInterrupt:
+        exit_with_error("interrupted; the same command goes on with what has not arrived", 130)
+    except Exception as error:  # wandb and wandb_workspaces raise all kinds
+        exit_with_error(f"W&B: {' '.join(str(error).split())}", code=1)
+    print(f"{len(jobs)} runs are in {entity}/{project}; the report: {url}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import envs
 import vdn
-from benchmark import __main__, report, runner, suites, wandb_report
+from benchmark import __main__, report, runner, suites
 from benchmark.studies import jaxmarl_speed, optimum, random_play, speed, squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -515,35 +515,6 @@ def test_a_dry_run_prints_the_commands_and_finds_mistakes(project):
     (project / "benchmark/suites/smoke.sh").write_text(suite.replace("--num-envs 4", "--num-env 4"))
     done = benchmark(project, "run", "--suite", "smoke")
     assert done.returncode == 2 and "--num-env" in done.stderr and not (project / "runs").exists()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_wandb_report_has_a_section_for_each_game_and_metrics_that_are_logged():
-    drafted = wandb_report.report("somebody", "a-project", "paper")
-    spec = json.loads(drafted._to_model().spec.model_dump_json(by_alias=True))
-    games = [*suites.arguments("paper")]
-    titles = [block["children"][0]["text"] for block in spec["blocks"] if block["type"] == "heading"]
-    assert titles == [suites.GAMES[name].title for name in games]
-    grids = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
-    logged = [set(runner.curve("paper", name)) for name in runner.kept("paper")[0]]
-    for name, grid in zip(games, grids, strict=True):
-        (runs,) = grid["runSets"]
-        assert [(key["key"]["name"], key["value"]) for key in runs["filters"]["filters"]] == [
-            ("group", f"paper__{name}")
-        ]
-        assert runs["grouping"] == [{"section": "config", "name": "algo.value"}]
-        panels = [panel["config"] for panel in grid["panelBankSectionConfig"]["panels"]]
-        assert [panel["xAxis"] for panel in panels] == ["global_step"] * len(wandb_report.PANELS)
-        assert {panel["groupAgg"] for panel in panels} == {"mean"}
-        assert {panel["groupArea"] for panel in panels} == {"stderr"}
-        metrics = {metric for panel in panels for metric in panel["metrics"]}
-        assert all(metrics <= names for names in logged) and logged
-
-
-def test_wandb_without_an_account_says_so(project):
-    env = {name: value for name, value in os.environ.items() if name != "WANDB_API_KEY"} | {"HOME": str(project)}
-    done = benchmark(project, "wandb", "--entity", "somebody", env=env)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "wandb login" in done.stderr
 
 
 @pytest.fixture
