@@ -30,7 +30,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -281,13 +281,13 @@ def main(args):
             eval_env = envs.make(args.env, args.eval_episodes, eval_seed, **args.env_args)
             stack.callback(envs.close, eval_env)
             envs.check(eval_env)
-            train(args, env, eval_env, np.random.default_rng(rng_seed), np.random.default_rng(eval_seed))
+            train(args, env, eval_env, np.random.default_rng(rng_seed), np.random.default_rng(eval_seed), stack)
         except envs.InvalidEnv as error:
             exit_with_error(error)
 
 
-def train(args, env, eval_env, rng, eval_rng):
-    """Play, remember, update, evaluate, log."""
+def train(args, env, eval_env, rng, eval_rng, stack):
+    """Play, remember, update, evaluate, log; then close the environments, which are on the stack."""
     n_episodes = max(args.buffer_size // env.episode_limit, args.num_envs)  # of full length
     replay_buffer = ReplayBuffer(n_episodes * (env.episode_limit + 1))
     device = torch.device("cuda" if args.cuda else "cpu")
@@ -346,14 +346,14 @@ def train(args, env, eval_env, rng, eval_rng):
                 speed = f"{global_step / seconds:,.0f} steps/s, {left} left"
                 print(f"step {global_step:,} of {args.total_timesteps:,}, {score}, {speed}", flush=True)
         exit_code = 0
-        print(f"python -m benchmark show {folder}  # look at this run", flush=True)
     finally:
-        if exit_code:
-            print(f"stopped at step {global_step:,}, what was logged is in {folder}", flush=True)
+        stopped = f"stopped at step {global_step:,}, what was logged is in {folder}"
+        print(stopped if exit_code else f"python -m benchmark show {folder}  # look at this run", flush=True)
+        stack.close()
         if args.wandb_mode == "online":
             print(f"uploading; Ctrl-C leaves it for `wandb sync --include-online {folder}/wandb/run-*`", flush=True)
-        with suppress(SystemExit):  # Ctrl-C during the upload
-            wandb_run.finish(exit_code=exit_code)
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130 * exit_code))
+        wandb_run.finish(exit_code=exit_code)
 
 
 # --- Paperwork ------------------------------------------------------------------------------------------------------

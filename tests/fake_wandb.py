@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         return {"model": {**project, "bucket": bucket}}
 
     def UpsertBucket(self, variables):
-        key = variables["entity"], variables["project"], variables["name"]
+        key = variables.get("entity") or "you", variables["project"], variables["name"]
         run = self.server.runs.setdefault(key, {"history": {}, "state": "running"})
         run.update({name: value for name, value in variables.items() if value is not None})
         project = {"id": "1", "name": key[1], "entity": {"id": "1", "name": key[0]}}
@@ -112,6 +112,8 @@ class Handler(BaseHTTPRequestHandler):
         return {"upsertBucket": {"bucket": bucket, "inserted": True}}
 
     def CreateRunFiles(self, variables):
+        (run,) = (run for key, run in self.server.runs.items() if key[2] == variables["run"])
+        run.setdefault("files", []).extend(variables["files"])
         url = f"http://{self.headers['Host']}/upload"
         files = [{"name": name, "uploadUrl": f"{url}/{name}"} for name in variables["files"]]
         return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from fake_wandb import KEY, FakeWandb
@@ -87,6 +88,7 @@ def test_a_server_that_dies_during_the_run_costs_nothing_but_the_upload(server, 
     assert lines[-2].startswith("python -m benchmark show ")  # the run has said all
     (folder,) = (tmp_path / "runs").iterdir()
     assert f"wandb sync --include-online runs/{folder.name}/wandb/run-*`" in lines[-1]
+    time.sleep(3)  # W&B writes its file every second
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 0 and read(folder)[-1]["global_step"] == 6000
 
