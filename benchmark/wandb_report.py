@@ -9,6 +9,7 @@ import time
 import wandb
 import wandb_workspaces.reports.v2 as wr
 
+import envs
 from benchmark import runner, suites
 from benchmark.report import STYLES
 
@@ -63,9 +64,12 @@ def missing(api, entity, project, jobs):
 def upload(job, entity, project, folder):
     """Log what is kept of a run as a W&B run. One that broke off goes on behind the last line that has arrived."""
     record, curve = runner.kept(job.suite)[0][job.name], runner.curve(job.suite, job.name)
-    config = record["arguments"] | {"algo": job.algo, "commit": record["commit"], "versions": record["versions"]}
+    arguments = record["arguments"]
+    options = envs.options_of(arguments["env"]) | arguments["env_args"]  # with those that apply by default
+    config = arguments | {"env_args": options or None, "algo": job.algo}  # W&B drops what is empty
+    config |= {"commit": record["commit"], "versions": record["versions"]}
     names = dict(entity=entity, project=project, id=run_id(job), name=job.name, group=f"{job.suite}__{job.game}")
-    tags = ["kept", job.algo, record["arguments"]["env"]]
+    tags = ["kept", job.algo, arguments["env"]]
     made_with = dict(git_commit=record["commit"], program=job.command.split()[0])
     settings = wandb.Settings(**made_with, **QUIET, **LIMITS)
     with wandb.init(

@@ -93,7 +93,11 @@ def test_everything_arrives_once(project, server):
     assert run["program"] == "vdn.py" and "host" not in run  # not of the machine that uploads it
     assert sorted(run["tags"]) == ["kept", "predator_prey", "vdn"]
     assert (config["algo"], config["commit"], config["seed"], config["gamma"]) == ("vdn", "c" * 40, 1, 0.9)
-    assert config["env_args"] == {"penalty": 1.5} and config["versions"] == {"torch": "2"}
+    assert (
+        config["env_args"]["penalty"] == 1.5
+        and config["env_args"]["grid_size"] == 5
+        and config["versions"] == {"torch": "2"}
+    )
     logged = [{name: value for name, value in row.items() if name[0] != "_"} for row in rows(run)]
     assert logged[1] == {"global_step": 400, "eval/return_mean": 2.0, "losses/td": 0.5}
     defined = config["_wandb"]["m"]  # "*" is plotted over the metric of which this is the number
