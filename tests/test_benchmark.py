@@ -457,7 +457,9 @@ def test_runners_that_keep_results_at_once_lose_nothing(tmp_path):
 def test_a_run_that_fails_is_told_and_the_others_are_kept(project):
     script = (project / "iql.py").read_text()
     (project / "iql.py").write_text(
-        script.replace("        replay_buffer = ReplayBuffer(env, n_rows)\n", "        raise OSError('no more')\n")
+        script.replace(
+            "    replay_buffer = ReplayBuffer(", "    raise OSError('no more')\n    replay_buffer = ReplayBuffer("
+        )
     )
     done = benchmark(project, "run", *ONLY)
     assert done.returncode == 1
@@ -535,7 +537,7 @@ def test_slurm(project, slurm):
     script = project / "iql.py"
     script.write_text(
         script.read_text().replace(
-            "        replay_buffer = ReplayBuffer(env, n_rows)\n", "        raise OSError('no more')\n"
+            "    replay_buffer = ReplayBuffer(", "    raise OSError('no more')\n    replay_buffer = ReplayBuffer("
         )
     )
     done = benchmark(project, "run", "--slurm", *ONLY, env=slurm)
