@@ -13,6 +13,7 @@ import ctypes
 import fcntl
 import importlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -24,6 +25,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +77,8 @@ def arguments(command):
 def columns(lines):
     """{name: values} of the lines of a table, the first of which has the names, less what is empty in all of them.
 
-    Raises ValueError if a line is incomplete, or global_step or eval/return_mean is missing.
+    Raises ValueError if a line is incomplete, global_step or eval/return_mean is missing, a value is not finite, or a
+    step repeats or goes back.
     """
     if len(lines) < 2:
         raise ValueError("has no lines")
@@ -86,6 +89,12 @@ def columns(lines):
         raise ValueError("has an incomplete line") from None
     if not {"global_step", "eval/return_mean"} <= values.keys():
         raise ValueError("has no column global_step or eval/return_mean")
+    for name, column in values.items():
+        if not all(map(math.isfinite, column)):
+            raise ValueError(f"has a value of {name} that is not finite")
+    for before, step in pairwise(values["global_step"]):
+        if step <= before:
+            raise ValueError(f"goes from step {before:,.0f} to step {step:,.0f}")
     return values
 
 
@@ -122,11 +131,14 @@ def problem(folder, command):
     if not folder.exists():
         return "not run"
     try:
-        exit_code = json.loads((folder / "exit.json").read_text())["exit_code"]
+        record = json.loads((folder / "exit.json").read_text())
+        exit_code = record["exit_code"]
     except (OSError, ValueError, LookupError, TypeError):
         return "no exit record: still running, or killed"
     if exit_code != 0:
         return f"exit code {exit_code}"
+    if not {"commit", "versions"} <= record.keys():
+        return "exit.json is incomplete"
     try:
         config = json.loads((folder / "config.json").read_text())
         int(config["total_timesteps"])
@@ -143,6 +155,8 @@ def problem_kept(job):
     record = kept(job.suite)[0].get(job.name)
     if record is None:
         return "not run"
+    if not {"arguments", "commit", "versions", "exit_code"} <= record.keys():
+        return "its record in runs.json is incomplete"
     if record["exit_code"] != 0:
         return f"exit code {record['exit_code']}"
     try:

@@ -264,6 +264,11 @@ def test_a_finished_run(finished):
         ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n400\n", "incomplete line"),
         ("metrics.csv", "global_step,eval/return_mean\n200,\n400,7.0\n", "incomplete line"),
         ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n400,7", "breaks off"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,nan\n400,7.0\n", "a value of eval/return_mean that is not"),
+        ("metrics.csv", "global_step,eval/return_mean,x\n200,1,1\n400,2,inf\n", "a value of x that is not finite"),
+        ("metrics.csv", "global_step,eval/return_mean\n200,6.5\n200,6.5\n400,7.0\n", "from step 200 to step 200"),
+        ("metrics.csv", "global_step,eval/return_mean\n300,6.5\n200,6.5\n400,7.0\n", "from step 300 to step 200"),
+        ("exit.json", '{"exit_code": 0}', "exit.json is incomplete"),
     ],
 )
 def test_an_unfinished_run(finished, name, text, problem):
@@ -396,6 +401,8 @@ def test_a_kept_run(kept_run):
     assert "gamma 0.99" in runner.problem_kept(job._replace(command=f"{job.command} --gamma 0.5"))
     write(record | {"exit_code": 1})
     assert runner.problem_kept(job) == "exit code 1"
+    write({"exit_code": 0})
+    assert runner.problem_kept(job) == "its record in runs.json is incomplete"
 
 
 @pytest.mark.parametrize(
@@ -404,6 +411,8 @@ def test_a_kept_run(kept_run):
         ([], "curves.csv has no lines"),
         (["400,6.5"], "curve ends at step 400 of 800"),
         (["400,6.5", "800,"], "curves.csv has an incomplete line"),
+        (["400,nan", "800,6.5"], "curves.csv has a value of eval/return_mean that is not finite"),
+        (["400,6.5", "400,6.5", "800,6.5"], "curves.csv goes from step 400 to step 400"),
         (["400", "800"], "curves.csv has an incomplete line"),
         (["400,", "800,"], "curves.csv has no column global_step or eval/return_mean"),
     ],
