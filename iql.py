@@ -142,7 +142,7 @@ def make_networks(env, args):
     return nn.ModuleDict({"agent": Agent(env, args.hidden_dim, args.recurrent)})
 
 
-# --- Playing and remembering (from here on all scripts are the same) -----------------------------------------------
+# --- Playing and remembering (from here on all scripts are the same) ------------------------------------------------
 
 
 def epsilon_greedy(q_i, avail_actions, epsilon, rng):

@@ -169,7 +169,7 @@ def make_networks(env, args):
     return nn.ModuleDict({"agent": agent, "mixer": mixer})
 
 
-# --- Playing and remembering (from here on all scripts are the same) -----------------------------------------------
+# --- Playing and remembering (from here on all scripts are the same) ------------------------------------------------
 
 
 def epsilon_greedy(q_i, avail_actions, epsilon, rng):

@@ -251,7 +251,7 @@ def make_networks(env, args):
     return nn.ModuleDict({"agent": agent, "joint": joint, **value})
 
 
-# --- Playing and remembering (from here on all scripts are the same) -----------------------------------------------
+# --- Playing and remembering (from here on all scripts are the same) ------------------------------------------------
 
 
 def epsilon_greedy(q_i, avail_actions, epsilon, rng):
