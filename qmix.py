@@ -31,7 +31,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -106,12 +106,9 @@ class Agent(nn.Module):
         self.head = nn.Linear(hidden_dim, env.n_actions)
 
     def forward(self, inputs, hidden=None):
-        """inputs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [T, B, n_agents, hidden_dim].
-
-        With a GRU, pass the features as `hidden` to the next call: their last row continues the sequence.
-        """
+        """inputs [T, B, n_agents, input_dim] -> q_i [T, B, n_agents, n_actions], features [.., hidden_dim]."""
         x = F.relu(self.encoder(inputs.float()))
-        if isinstance(self.core, nn.GRU):
+        if isinstance(self.core, nn.GRU):  # hidden: the features of the call before, whose last row it continues
             start = None if hidden is None else hidden[-1:].flatten(1, 2)  # [1, B * n_agents, hidden_dim]
             x = self.core(x.flatten(1, 2), start)[0].view_as(x)
         else:
@@ -169,7 +166,7 @@ def make_networks(env, args):
     return nn.ModuleDict({"agent": agent, "mixer": mixer})
 
 
-# --- Playing and remembering (from here on all scripts are the same) ------------------------------------------------
+# --- Playing, remembering, training (from here on all scripts are the same) -----------------------------------------
 
 
 def epsilon_greedy(q_i, avail_actions, epsilon, rng):
@@ -239,9 +236,6 @@ class ReplayBuffer:
         return Batch(*(torch.from_numpy(x).to(device) for x in batch.values()))
 
 
-# --- Training -------------------------------------------------------------------------------------------------------
-
-
 def make_update(networks, target_networks, args):
     """update(batch): one step of Adam on the clipped gradient of compute_loss. Returns the metrics."""
     optimizer = torch.optim.Adam(networks.parameters(), args.learning_rate, fused=True)
@@ -288,8 +282,7 @@ def main(args):
 
 def train(args, env, eval_env, rng, eval_rng, stack):
     """Play, remember, update, evaluate, log; then close the environments, which are on the stack."""
-    n_episodes = max(args.buffer_size // env.episode_limit, args.num_envs)  # of full length
-    replay_buffer = ReplayBuffer(n_episodes * (env.episode_limit + 1))
+    replay_buffer = ReplayBuffer(max(args.buffer_size // env.episode_limit, args.num_envs) * (env.episode_limit + 1))
     device = torch.device("cuda" if args.cuda else "cpu")
     torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
@@ -344,14 +337,15 @@ def train(args, env, eval_env, rng, eval_rng, stack):
                 score += f", eval return {row['eval/return_mean']:.2f}" if row else ""
                 left = timedelta(seconds=round(seconds * max(args.total_timesteps / global_step - 1, 0)))
                 speed = f"{global_step / seconds:,.0f} steps/s, {left} left"
-                print(f"step {global_step:,} of {args.total_timesteps:,}, {score}, {speed}", flush=True)
+                say(f"step {global_step:,} of {args.total_timesteps:,}, {score}, {speed}")
         exit_code = 0
     finally:
-        stopped = f"stopped at step {global_step:,}, what was logged is in {folder}"
-        print(stopped if exit_code else f"python -m benchmark show {folder}  # look at this run", flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one is enough
+        look = f"python -m benchmark show {folder}" if Path("benchmark").is_dir() else f"see {folder}/metrics.csv"
+        say(f"stopped at step {global_step:,}, what was logged is in {folder}" if exit_code else look)
         stack.close()
         if args.wandb_mode == "online":
-            print(f"uploading; Ctrl-C leaves it for `wandb sync --include-online {folder}/wandb/run-*`", flush=True)
+            say(f"uploading; Ctrl-C leaves it for `wandb sync --include-online {folder}/wandb/run-*`")
         signal.signal(signal.SIGINT, lambda *_: os._exit(130 * exit_code))
         wandb_run.finish(exit_code=exit_code)
 
@@ -383,7 +377,7 @@ def open_run(args):
     for path in (__file__, envs.__file__) if args.wandb_mode != "disabled" else ():  # what the run is made with
         wandb_run.save(shutil.copy(path, wandb_run.dir), base_path=wandb_run.dir, policy="now")
     where = dict(offline=f"wandb sync {folder}/wandb/*-run-*", disabled="off").get(args.wandb_mode) or wandb_run.url
-    print(f"{args.exp_name} on {args.env}, logs in {folder}, W&B: {where}", flush=True)
+    say(f"{args.exp_name} on {args.env}, logs in {folder}, W&B: {where}")
     return folder, wandb_run
 
 
@@ -415,23 +409,28 @@ RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_
 
 def parse():
     """Read the command line; --env and --recurrent choose the defaults of the rest. A mistake ends with exit code 2."""
-    base = tyro.cli(Args, args=[word for word in sys.argv[1:] if word not in ("-h", "--help")])
+    os.environ["COLUMNS"] = str(max(60, shutil.get_terminal_size().columns))  # tyro wraps narrower text for hours
+    words = ["--wandb-mode", os.environ.get("WANDB_MODE", "offline"), *sys.argv[1:]]
+    base = tyro.cli(Args, args=[word for word in words if word not in ("-h", "--help")])
     defaults = (OTHERS if ":" in base.env else {}) | DEFAULTS.get(base.env, RECURRENT if base.recurrent else {})
-    mode = os.environ.get("WANDB_MODE", "offline")
-    if mode not in ("offline", "online", "disabled"):
-        exit_with_error(f"WANDB_MODE must be offline, online or disabled, got {mode!r}")
-    args = tyro.cli(Args, default=Args(env=base.env, wandb_mode=mode, **defaults), description=__doc__.split("\n\n")[0])
+    args = tyro.cli(Args, args=words, default=Args(env=base.env, **defaults), description=__doc__.split("\n\n")[0])
 
-    limits = {argument.name: (1 if argument.type is int else 0, 10**12) for argument in fields(Args)}
-    limits |= dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma"], (0, 1))
+    limits = dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma"], (0, 1))
     limits |= dict(seed=(0, 2**32 - 1), max_grad_norm=(1e-6, 10**12))  # clipped to 0 nothing would be learned
     for name, value in vars(args).items():
-        low, high = limits[name]
+        low, high = limits.get(name, (int(type(value) is int), 10**12))
         if type(value) in (int, float) and not low <= value <= high:  # a bool is neither
             exit_with_error(f"--{name.replace('_', '-')} must be in [{low}, {high}], got {value}")
     if args.standardise_rewards and ":" not in args.env:
         exit_with_error(f"--standardise-rewards needs an environment of other_envs.py, got --env {args.env}")
     return args
+
+
+def say(text):
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # nobody reads any more, as after `| head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_with_error(message, code=2):

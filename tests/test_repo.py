@@ -41,7 +41,7 @@ def test_what_has_the_same_name_in_two_scripts_is_the_same_text(script):
     for name in set(reference) - DIFFER_BY_DESIGN:
         assert found[name] == reference[name], f"{name} of {script} differs from that of {SCRIPTS[0]}"
     assert found["Args"].startswith(reference["Args"])
-    for part in ("(?s)import copy\n.*?\nclass Args", "(?s)# --- Playing and remembering.*"):
+    for part in ("(?s)import copy\n.*?\nclass Args", "(?s)# --- Playing, remembering, training.*"):
         one, same = (re.search(part, (ROOT / x).read_text())[0] for x in (SCRIPTS[0], script))
         assert one == same, f"{script}: {part}"
 

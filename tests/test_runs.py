@@ -123,7 +123,7 @@ def test_as_a_user_would(script, argv, name, tmp_path):
     assert re.fullmatch(
         r"step 2,000 of 2,000, train return \S+, eval return \S+, [\d,]+ steps/s, 0:00:00 left", progress
     )
-    assert last == f"python -m benchmark show runs/{folder.name}  # look at this run"
+    assert last == f"see runs/{folder.name}/metrics.csv"  # there is no benchmark/ in this folder
     assert [row["global_step"] for row in read(folder)] == [1000, 2000]
 
     config = json.loads((folder / "config.json").read_text())
@@ -712,7 +712,8 @@ def test_wandb_mode_of_the_environment_is_the_default(parse, monkeypatch, capsys
         monkeypatch.setenv("WANDB_MODE", unknown)
         with pytest.raises(SystemExit, match="2"):
             parse("")
-        assert capsys.readouterr().err.endswith(f"must be offline, online or disabled, got {unknown!r}\n")
+        error = " ".join(capsys.readouterr().err.split("│"))
+        assert f"invalid choice {unknown!r} for argument '--wandb-mode'" in " ".join(error.split())
 
 
 class Uneven(envs.MatrixGame):
@@ -783,3 +784,46 @@ def test_environments_are_closed_where_the_run_cannot_begin(run, monkeypatch, ca
     with pytest.raises(OSError, match="no folder"):
         run(vdn, "--env", "test_runs:Failing")
     assert capsys.readouterr().out == "closed\nclosed\n"
+
+
+def test_the_last_line_is_a_command_where_the_benchmark_can_be_run(run, capsys, tmp_path):
+    (tmp_path / "benchmark").symlink_to(Path(vdn.__file__).parent / "benchmark")
+    run(vdn, "--env", "matrix_game", *TINY)
+    *_, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"python -m benchmark show runs/matrix_game\S+", last)
+    done = subprocess.run([sys.executable, *last.split()[1:]], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0 and "payoff" in done.stdout, done.stderr
+
+
+def test_a_pipe_that_nobody_reads_does_not_end_the_run(tmp_path):
+    process = start(vdn, "--env", "matrix_game", "--wandb-mode", "disabled", *TINY, cwd=tmp_path)
+    assert process.stdout.readline().startswith("vdn on matrix_game")
+    process.stdout.close()  # as `| head -1` does
+    assert (process.wait(timeout=300), process.stderr.read()) == (0, "")
+    assert read(newest_run(tmp_path))[-1]["global_step"] == 2000
+
+
+class SlowToClose(envs.MatrixGame):
+    def close(self):
+        print("closing", flush=True)
+        time.sleep(1)
+
+
+def test_a_second_sigterm_changes_nothing(tmp_path):
+    argv = ["--env", "test_runs:SlowToClose", "--eval-interval", 10, "--num-envs", 10]
+    process = start(vdn, *argv, cwd=tmp_path, PYTHONPATH=str(Path(__file__).parent))
+    wait_for_lines(process, tmp_path, 1)
+    process.terminate()
+    while process.stdout.readline() != "closing\n":
+        pass
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stdout, stderr) == (143, "closing\n", "")  # the other environment is closed, too
+    assert len(list(tmp_path.glob("runs/*/wandb/*-run-*/*.wandb"))) == 1
+
+
+def test_help_fits_into_the_narrowest_terminal(tmp_path):
+    process = start(vdn, "--help", cwd=tmp_path, COLUMNS="1")
+    stdout, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stderr) == (0, "")
+    assert {len(line) for line in stdout.splitlines() if line[0:1] in "╭│╰" and line} == {60}
