@@ -11,14 +11,14 @@ networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b2 of t
 
 W1, w2 >= 0 are absolute values, and ELU increases, so dQ_tot/dQ_i >= 0 and the best joint action is, as in VDN, each
 agent's own best. A monotonic function cannot express an agent whose ranking of its actions depends on what another
-does: in the matrix game QMIX settles for 0 where 8 is possible. All agents share one network.
+does: in the matrix game QMIX settles for 0 where 8 is possible. All agents share one network. Large weights and small
+Q_i make the same Q_tot as small weights and large Q_i, and in training weights grow while Q_i fade. --normalise-mixing
+divides w2 by the mean over i of sum_k W1_ik w2_k, the slope of Q_tot where ELU is linear.
 
     python qmix.py --env predator_prey --seed 1         a run of a few minutes; logs below runs/
-    python qmix.py --env predator_prey --help           all arguments, with their defaults for this environment
 """
 
 # /// script
-# requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26,<3", "torch==2.13.0", "tyro>=1.0,<2", "wandb>=0.31,<0.32"]
 # ///
 import copy
@@ -79,6 +79,7 @@ class Args:
     max_grad_norm: float = 10.0  # maximum norm for gradient clipping
     target_network_frequency: int = 400  # updates (not steps) between copies to the target networks
     embed_dim: int = 32  # width of the mixing network
+    normalise_mixing: bool = False  # divide w2 by the mean slope of the mixing network
 
 
 # --- The algorithm --------------------------------------------------------------------------------------------------
@@ -119,21 +120,23 @@ class Agent(nn.Module):
 class Mixer(nn.Module):
     """Equation (1). The state enters only through the weights and biases, which are small networks of it."""
 
-    def __init__(self, state_dim, n_agents, embed_dim):
+    def __init__(self, state_dim, n_agents, embed_dim, normalise=False):
         super().__init__()
         self.hyper_w1 = nn.Linear(state_dim, n_agents * embed_dim)
         self.hyper_b1 = nn.Linear(state_dim, embed_dim)
         self.hyper_w2 = nn.Linear(state_dim, embed_dim)
         self.hyper_b2 = nn.Sequential(nn.Linear(state_dim, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
+        self.normalise = normalise
 
     def forward(self, values, state):
         """values [T, B, n_agents], Q_i at one action each, state [T, B, state_dim] -> q_tot [T, B]."""
-        state = state.float()
-        # At most 1: the weights would grow with the state, and with them the value of going far (docs/environments.md).
-        state = state / state.abs().amax(-1, keepdim=True).clamp(min=1)
+        # At most 1: else the weights grow with the state, and with them the value of going far (docs/environments.md).
+        state = F.normalize(state.float(), p=torch.inf, dim=-1, eps=1)
         w1 = self.hyper_w1(state).abs().unflatten(-1, (values.shape[-1], -1))  # [T, B, n_agents, embed_dim]
         hidden = F.elu((values[..., None] * w1).sum(-2) + self.hyper_b1(state))  # [T, B, embed_dim]
-        return (self.hyper_w2(state).abs() * hidden).sum(-1) + self.hyper_b2(state).squeeze(-1)
+        w2 = self.hyper_w2(state).abs()  # [T, B, embed_dim]
+        slope = (w1 * w2[..., None, :]).sum(-1).mean(-1, keepdim=True) if self.normalise else 1  # [T, B, 1]
+        return (w2 / slope * hidden).sum(-1) + self.hyper_b2(state).squeeze(-1)
 
 
 def compute_loss(networks, target_networks, batch, args):
@@ -162,7 +165,8 @@ def compute_loss(networks, target_networks, batch, args):
 
 
 def make_networks(env, args):
-    agent, mixer = Agent(env, args.hidden_dim, args.recurrent), Mixer(env.state_dim, env.n_agents, args.embed_dim)
+    agent = Agent(env, args.hidden_dim, args.recurrent)
+    mixer = Mixer(env.state_dim, env.n_agents, args.embed_dim, args.normalise_mixing)
     return nn.ModuleDict({"agent": agent, "mixer": mixer})
 
 
@@ -362,8 +366,7 @@ def open_run(args):
     config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    # Else W&B looks up a host name even when offline, and complains where there is no HOME.
-    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)
+    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # else W&B complains
     settings = dict(console="off", silent=True, init_timeout=15, finish_timeout=60, x_transaction_log_flush_interval=1)
     names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
     names |= dict(group=os.environ.get("WANDB_RUN_GROUP", game), tags=[config["algo"], args.env[:64]])

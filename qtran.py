@@ -3,20 +3,20 @@ Learning").
 
 The n agents get one reward r for the team, and each has to act on its own tau_i: what it observes or, with
 --recurrent, all that it has observed so far. So it plays ubar_i = argmax Q_i(tau_i, .). VDN and QMIX make the team's
-value out of the Q_i, as their sum or an increasing function of them, which limits what it can be. QTRAN learns it by a
-network of its own: Q_jt(tau, u), for the actions u = (u_1, .., u_n) where the agents know tau = (tau_1, .., tau_n).
+value out of the Q_i, which limits what it can be. QTRAN learns it by a network of its own, Q_jt(tau, u), for actions
+u = (u_1, .., u_n) where the agents know tau = (tau_1, .., tau_n).
 
     Q'(tau, u) = sum_i Q_i(tau_i, u_i)                                                                      (1)
     Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i))                                  (2)
+    Q_jt(tau, u) = Q'(tau, u) + V_jt(tau) + Q(sum_i h_Q(h_i, u_i)) with --residual, and the same V_jt      (2')
     D(tau, u) = Q'(tau, u) - Q_jt(tau, u) + V_jt(tau)                                                       (3)
     D(tau, ubar) = 0,   D(tau, u) >= 0 for every u                                                          (4)
 
 Q, h_Q, V and h_V are small networks on h_i, the last hidden layer of agent i's network; the agents share one network.
-The sum Q' need not equal Q_jt. If (4) holds, ubar is best by Q_jt, too (Theorem 1 of the paper):
+The sum Q' need not equal Q_jt, and V_jt, the same for every u, makes up for what no agent knows by itself. If (4)
+holds, ubar is best by Q_jt, too (Theorem 1 of the paper):
 
     Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar),   as D(u) >= 0, ubar maximises Q', D(ubar) = 0
-
-Each Q_i knows only its own tau_i, Q_jt knows them all. V_jt, the same for every u, makes up for the difference.
 
 Q_jt learns from r as in DQN (6). It bootstraps from the greedy ubar' in the next step's tau', which by (4) is the best
 joint action there. Q_i and V_jt learn (4): at ubar (7) and, in QTRAN-base, at the u taken (8). Q_jt passes no gradient
@@ -33,14 +33,15 @@ actions u_-i as they were taken, the least D over its own actions is 0. That tak
     Q_jt(tau, (u_i, u_-i)) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                    (9)
     L_nopt = mean_i (min_{u_i} D(tau, (u_i, u_-i)))^2                                                      (10)
 
+With (2') Q_jt is what the agents say and a correction. That starts at 0, so QTRAN starts as VDN; by (4) it is to become
+0 at ubar and positive nowhere. L_td then trains the Q_i and V_jt, too.
+
     python qtran.py --env matrix_game                   half a minute; then see `python -m benchmark show`
     python qtran.py --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000
     python qtran.py --variant base --td-target factored --no-value-net      the loss of the authors' code
-    python qtran.py --env predator_prey --help          all arguments, with their defaults for this environment
 """
 
 # /// script
-# requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26,<3", "torch==2.13.0", "tyro>=1.0,<2", "wandb>=0.31,<0.32"]
 # ///
 import copy
@@ -103,6 +104,7 @@ class Args:
     variant: Literal["base", "alt"] = "alt"  # QTRAN-base or QTRAN-alt: L_nopt by (8) or by (10)
     td_target: Literal["joint", "factored"] = "joint"  # y from Q_jt at ubar' (paper), or from Q' + V_jt (authors' code)
     value_net: bool = True  # learn V_jt, as in the paper; otherwise V_jt = 0, as in the authors' code
+    residual: bool = False  # Q_jt by (2'), Q' + V_jt + a residual; otherwise by (2), a network of its own
     lambda_opt: float = 1.0  # weight of L_opt
     lambda_nopt: float = 1.0  # weight of L_nopt
     joint_dim: int = 128  # width of the joint networks
@@ -165,8 +167,7 @@ class JointNetwork(nn.Module):
         w = self.action_embedding.weight.t().contiguous()  # [n_actions, joint_dim]
         h_q = F.relu(encoded + w[actions])  # [T, B, n_agents, joint_dim]
         h_q_others = h_q.sum(-2, keepdim=True) - h_q  # all but agent i's own
-        h_q_each = (encoded[..., None, :] + w).relu_()  # [T, B, n_agents, n_actions, joint_dim], large: done in place
-        return self.head(h_q_each.add_(h_q_others[..., None, :])).squeeze(-1)
+        return torch.cat([self.head(F.relu(encoded + w_u) + h_q_others) for w_u in w], dim=-1)
 
 
 class ValueNetwork(nn.Module):
@@ -190,35 +191,39 @@ def compute_loss(networks, target_networks, batch, args):
     q_available = q_i.masked_fill(~batch.avail_actions[:-1], -torch.inf)  # [T, B, n_agents, n_actions]
     greedy = q_available.argmax(-1)  # [T, B, n_agents] ubar
     q_prime, q_prime_greedy = q_taken.sum(-1), q_available.amax(-1).sum(-1)  # [T, B] (1) at u, at ubar
+    v_jt = networks["value"](features) if args.value_net else torch.zeros_like(batch.reward)  # [T, B] (2)
 
-    # Q_jt and the features learn from the rewards.
-    q_jt = networks["joint"](features, batch.actions)  # [T, B] (2) at u
+    def as_q_jt(joint, q_prime, v_jt):
+        return joint + q_prime + v_jt if args.residual else joint  # (2') or (2)
+
+    def discrepancy(joint, q_prime, v_jt):
+        return q_prime - as_q_jt(joint, q_prime, v_jt).detach() + v_jt  # (3), in which Q_jt passes no gradient
+
+    # Q_jt and the features learn from the rewards, and with (2') Q_i and V_jt do.
+    joint = networks["joint"](features, batch.actions)  # [T, B]
+    q_jt = as_q_jt(joint, q_prime, v_jt)  # [T, B] at u
     with torch.no_grad():
         T = len(batch.actions)
         seen = batch.inputs if args.recurrent else batch.inputs[1:]  # a GRU has to read row 0, too; [-T:] drops it
         next_q_i, next_features = (x[-T:] for x in target_networks["agent"](seen))  # at tau', shapes as above
         chooser = networks["agent"](seen)[0][-T:] if args.double_q else next_q_i
         next_greedy = chooser.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
-        if args.td_target == "joint":
-            next_value = target_networks["joint"](next_features, next_greedy)  # [T, B] (2) at ubar'
-        else:
-            next_v_jt = target_networks["value"](next_features) if args.value_net else 0  # [T, B] (2)
-            next_value = next_q_i.gather(-1, next_greedy[..., None]).sum((-2, -1)) + next_v_jt  # [T, B] (1) + V_jt
+        next_v_jt = target_networks["value"](next_features) if args.value_net else 0  # [T, B] (2)
+        next_q_prime = next_q_i.gather(-1, next_greedy[..., None]).sum((-2, -1))  # [T, B] (1) at ubar'
+        next_joint = target_networks["joint"](next_features, next_greedy)  # [T, B]
+        next_q_jt = as_q_jt(next_joint, next_q_prime, next_v_jt)  # [T, B] at ubar'
+        next_value = next_q_jt if args.td_target == "joint" else next_q_prime + next_v_jt  # [T, B]
         td_target = batch.reward + args.gamma * next_value.masked_fill(batch.terminated, 0)  # [T, B] y (6)
 
-    # Q_i, V_jt and the features learn (4). Q_jt passes no gradient here.
-    v_jt = networks["value"](features) if args.value_net else torch.zeros_like(batch.reward)  # [T, B] (2)
-    with torch.no_grad():
-        q_jt_greedy = networks["joint"](features, greedy)  # [T, B] (2) at ubar
-    d_greedy = q_prime_greedy - q_jt_greedy + v_jt  # [T, B] (3) at ubar
-    d_taken = q_prime - q_jt.detach() + v_jt  # [T, B] (3) at u
+    # Q_i, V_jt and the features learn (4).
+    d_greedy = discrepancy(networks["joint"](features, greedy), q_prime_greedy, v_jt)  # [T, B] (3) at ubar
+    d_taken = discrepancy(joint, q_prime, v_jt)  # [T, B] (3) at u
     if args.variant == "base":
         nopt = d_taken.clamp(max=0) ** 2  # [T, B] (8)
     else:
-        q_prime_others = q_prime[..., None] - q_taken  # [T, B, n_agents] (1) without agent i
-        q_prime_each = q_prime_others[..., None] + q_i  # [T, B, n_agents, n_actions] (1) at (u_i, u_-i)
-        q_jt_each = networks["joint"].counterfactual(features, batch.actions)  # [T, B, n_agents, n_actions] (9)
-        d_each = q_prime_each - q_jt_each + v_jt[..., None, None]  # [T, B, n_agents, n_actions] (3)
+        q_prime_each = (q_prime[..., None] - q_taken)[..., None] + q_i  # [T, B, n_agents, n_actions] (1) at (u_i, u_-i)
+        joint_each = networks["joint"].counterfactual(features, batch.actions)  # [T, B, n_agents, n_actions] (9)
+        d_each = discrepancy(joint_each, q_prime_each, v_jt[..., None, None])  # [T, B, n_agents, n_actions] (3)
         d_min = d_each.masked_fill(~batch.avail_actions[:-1], torch.inf).amin(-1)  # [T, B, n_agents], available u_i
         nopt = (d_min**2).mean(-1)  # [T, B] (10)
 
@@ -236,7 +241,6 @@ def compute_loss(networks, target_networks, batch, args):
     }
     mask = batch.mask / batch.mask.sum()  # [T, B]: sum(x * mask) is the mean of x over all steps but the padding
     metrics = dict(zip(per_step, (torch.stack([*per_step.values()]) * mask).sum((1, 2))))  # in one sum: faster
-    # (5)
     loss = metrics["losses/td"] + args.lambda_opt * metrics["losses/opt"] + args.lambda_nopt * metrics["losses/nopt"]
     return loss, metrics
 
@@ -244,6 +248,8 @@ def compute_loss(networks, target_networks, batch, args):
 def make_networks(env, args):
     agent = Agent(env, args.hidden_dim, args.recurrent)
     joint = JointNetwork(args.hidden_dim, env.n_actions, args.joint_dim)
+    for parameter in joint.head[-1].parameters() if args.residual else ():
+        nn.init.zeros_(parameter)
     value = {"value": ValueNetwork(args.hidden_dim, args.joint_dim)} if args.value_net else {}
     return nn.ModuleDict({"agent": agent, "joint": joint, **value})
 
@@ -444,8 +450,7 @@ def open_run(args):
     config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    # Else W&B looks up a host name even when offline, and complains where there is no HOME.
-    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)
+    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # else W&B complains
     settings = dict(console="off", silent=True, init_timeout=15, finish_timeout=60, x_transaction_log_flush_interval=1)
     names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
     names |= dict(group=os.environ.get("WANDB_RUN_GROUP", game), tags=[config["algo"], args.env[:64]])

@@ -17,7 +17,6 @@ game VDN settles for 0 where 8 is possible. All agents share one network, which 
 """
 
 # /// script
-# requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26,<3", "torch==2.13.0", "tyro>=1.0,<2", "wandb>=0.31,<0.32"]
 # ///
 import copy
@@ -339,8 +338,7 @@ def open_run(args):
     config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    # Else W&B looks up a host name even when offline, and complains where there is no HOME.
-    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)
+    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # else W&B complains
     settings = dict(console="off", silent=True, init_timeout=15, finish_timeout=60, x_transaction_log_flush_interval=1)
     names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
     names |= dict(group=os.environ.get("WANDB_RUN_GROUP", game), tags=[config["algo"], args.env[:64]])

@@ -25,10 +25,11 @@ ENV = SimpleNamespace(obs_dim=3, n_actions=4, n_agents=3, state_dim=7)  # of ran
 JOINT_ACTIONS = torch.tensor([*product(range(4), repeat=3)])  # [64, n_agents]
 each_algorithm = pytest.mark.parametrize("algo", SCRIPTS)
 FORMS_OF_QTRAN = [
-    (algo, dict(td_target=td_target, value_net=value_net))
+    (algo, dict(td_target=td_target, value_net=value_net, residual=residual))
     for algo in ("qtran-base", "qtran-alt")
     for td_target in ("joint", "factored")
     for value_net in (False, True)
+    for residual in (False, True)
 ]
 both_variants = pytest.mark.parametrize("variant", ["base", "alt"])
 both_agents = pytest.mark.parametrize("recurrent", [False, True], ids=["feed-forward", "recurrent"])
@@ -74,7 +75,7 @@ def random_batch(T=5, B=3, seed=0):
 # --- losses ---------------------------------------------------------------------------------------------------------
 
 
-def values_of_joint_actions(networks, batch):
+def values_of_joint_actions(networks, batch, residual):
     """Q', Q_tot or Q_jt [64, T+1, B] of all JOINT_ACTIONS, and V_jt [T+1, B], asked for one joint action at a time."""
     q_i, features = networks["agent"](batch.inputs)
     q_each, q_team = [], []
@@ -85,6 +86,9 @@ def values_of_joint_actions(networks, batch):
             q_team.append(networks["mixer"](q_each[-1], batch.state))
         elif "joint" in networks:
             q_team.append(networks["joint"](features, actions))
+            if residual:
+                q_team[-1] = q_team[-1] + q_each[-1].sum(-1)
+                q_team[-1] = q_team[-1] + (networks["value"](features) if "value" in networks else 0)
         else:
             q_team.append(q_each[-1].sum(-1))
     v_jt = networks["value"](features) if "value" in networks else torch.zeros_like(q_team[0])
@@ -93,7 +97,9 @@ def values_of_joint_actions(networks, batch):
 
 @both_agents
 @pytest.mark.parametrize("double_q", [False, True])
-@pytest.mark.parametrize("algo, options", [("vdn", {}), ("qmix", {}), *FORMS_OF_QTRAN])
+@pytest.mark.parametrize(
+    "algo, options", [("vdn", {}), ("qmix", {}), ("qmix", dict(normalise_mixing=True)), *FORMS_OF_QTRAN]
+)
 def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, double_q, recurrent):
     """Maxima and minima over joint actions, where the scripts take them agent by agent; recurrent targets see all."""
     given, batch = make(algo, recurrent=recurrent, double_q=double_q, **options), random_batch()
@@ -101,22 +107,26 @@ def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, doubl
 
     available = batch.avail_actions.expand(64, -1, -1, -1, -1)
     available = available.gather(-1, JOINT_ACTIONS[:, None, None, :, None].expand(-1, 6, 3, -1, -1)).all(-1).all(-1)
-    next_prime, next_team, next_v = (x[..., 1:, :] for x in values_of_joint_actions(given.target_networks, batch))
-    chooser = values_of_joint_actions(given.networks, batch)[0][:, 1:] if double_q else next_prime
+    online, target = (
+        values_of_joint_actions(networks, batch, options.get("residual"))
+        for networks in (given.networks, given.target_networks)
+    )
+    next_prime, next_team, next_v = (x[..., 1:, :] for x in target)
+    chooser = online[0][:, 1:] if double_q else next_prime
     ubar = chooser.masked_fill(~available[:, 1:], -torch.inf).argmax(0, keepdim=True)
     if options.get("td_target") == "factored":
         next_value = next_prime.gather(0, ubar)[0] + next_v
-    elif options or double_q:
+    elif "qtran" in algo or double_q:
         next_value = next_team.gather(0, ubar)[0]
     else:
         next_value = next_team.masked_fill(~available[:, 1:], -torch.inf).amax(0)
     y = batch.reward + given.args.gamma * torch.where(batch.terminated, 0, next_value)
 
-    q_prime, q_team, v_jt = (x[..., :-1, :] for x in values_of_joint_actions(given.networks, batch))
+    q_prime, q_team, v_jt = (x[..., :-1, :] for x in online)
     same = JOINT_ACTIONS[:, None, None] == batch.actions  # [64, T, B, n_agents]
     taken = same.all(-1).float().argmax(0, keepdim=True)
     expected = {"losses/td": (q_team.gather(0, taken)[0] - y) ** 2, "values/target": y}
-    if options:
+    if "qtran" in algo:
         d = q_prime - q_team + v_jt
         ubar = q_prime.masked_fill(~available[:, :-1], -torch.inf).argmax(0, keepdim=True)
         d_greedy, d_taken = d.gather(0, ubar)[0], d.gather(0, taken)[0]
@@ -240,10 +250,11 @@ def test_loss_is_aligned_in_time(algo, recurrent):
 # --- QMIX -----------------------------------------------------------------------------------------------------------
 
 
-def test_qmix_is_monotonic_for_any_weights_states_and_values():
+@pytest.mark.parametrize("normalise", [False, True])
+def test_qmix_is_monotonic_for_any_weights_states_and_values(normalise):
     for seed in range(20):
         torch.manual_seed(seed)
-        mixer = qmix.Mixer(7, 3, 16)
+        mixer = qmix.Mixer(7, 3, 16, normalise)
         for parameter in mixer.parameters():
             parameter.data.normal_(0, 2)
         q_i = (5 * torch.randn(10, 20, 3)).requires_grad_()
@@ -265,6 +276,19 @@ def test_qmix_by_hand():
     mixer = constant_mixer(w1=[-3.0, 1.0, 1.0, -1.0], b1=[-6.0, -4.0], w2=[2.0, -5.0], b2=-0.5)
     q_tot = mixer(torch.tensor([[[2.0, 1.0]]]), torch.rand(1, 1, 7))
     assert q_tot.item() == pytest.approx(2 * 1 + 5 * (math.exp(-1) - 1) - 0.5)
+
+
+def test_normalised_mixing_has_a_mean_slope_of_one_whatever_the_size_of_the_weights():
+    torch.manual_seed(0)
+    mixer, state = qmix.Mixer(7, 3, 16, normalise=True), torch.randn(5, 4, 7)
+    q_i = torch.full((5, 4, 3), 100.0, requires_grad=True)  # where ELU is linear
+    q_tot = mixer(q_i, state)
+    q_tot.sum().backward()
+    torch.testing.assert_close(q_i.grad.mean(-1), torch.ones(5, 4))
+    assert q_i.grad.std() > 0.1  # not that of VDN
+    for parameter in mixer.hyper_w2.parameters():
+        parameter.data *= 7
+    torch.testing.assert_close(mixer(q_i, state), q_tot)
 
 
 def test_qmix_first_bias_moves_the_kink():
@@ -393,20 +417,38 @@ def test_alt_l_nopt_draws_the_least_d_of_each_agent_to_zero(q_jt, d, q_i_gradien
 
 @both_variants
 @pytest.mark.parametrize("td_target", ["joint", "factored"])
+@pytest.mark.parametrize("residual", [False, True])
 @both_agents
-def test_qtran_each_term_trains_exactly_what_it_should(variant, td_target, recurrent):
-    """L_td the joint network and the features; L_opt and L_nopt the Q_i and V_jt, and not the joint network."""
-    given = make(f"qtran-{variant}", td_target=td_target, recurrent=recurrent)
+def test_qtran_each_term_trains_exactly_what_it_should(variant, td_target, residual, recurrent):
+    """L_td the joint network and the features, with --residual all; the others Q_i and V_jt, not the joint network."""
+    given = make(f"qtran-{variant}", td_target=td_target, residual=residual, recurrent=recurrent)
     names = {name for name, _ in given.networks.named_parameters()}
     agent, joint, value = ({name for name in names if name.startswith(start)} for start in ("agent", "joint", "value"))
     features = {name for name in agent if "head" not in name}
-    expected = {"losses/td": features | joint, "losses/opt": agent | value, "losses/nopt": agent | value}
+    expected = {"losses/td": names if residual else features | joint}
+    expected |= {"losses/opt": agent | value, "losses/nopt": agent | value}
     expected |= {"values/v_jt": features | value}  # which is made of the agents' features, too
     for term, trained in expected.items():
         given.networks.zero_grad()
         given.compute_loss(random_batch(T=8, B=20))[1][term].backward()
         got = {name for name, x in given.networks.named_parameters() if x.grad is not None and x.grad.abs().sum() > 0}
         assert got == trained, term
+
+
+@both_variants
+@pytest.mark.parametrize("value_net", [False, True])
+def test_with_the_residual_q_jt_starts_as_q_prime_plus_v_jt(variant, value_net):
+    """So D is 0 at first, for every joint action, and L_td is that of VDN if V_jt is 0."""
+    args, batch = qtran.Args(variant=variant, residual=True, td_target="factored", value_net=value_net), random_batch()
+    networks = qtran.make_networks(ENV, args)
+    q_prime, q_jt, v_jt = values_of_joint_actions(networks, batch, residual=True)
+    torch.testing.assert_close(q_jt, q_prime + v_jt)
+    assert q_prime.std() > 0.01 and (v_jt.std() > 0.001) == value_net
+    _, metrics = qtran.compute_loss(networks, networks, batch, args)
+    assert metrics["losses/opt"] < 1e-12 and metrics["losses/nopt"] < 1e-12 and metrics["losses/td"] > 0.01
+    if not value_net:
+        td, _ = vdn.compute_loss(networks, networks, batch, vdn.Args())
+        assert metrics["losses/td"].item() == pytest.approx(td.item())
 
 
 def joint_networks():
@@ -606,7 +648,8 @@ def test_rollout_carries_the_memory_of_the_agents_from_step_to_step():
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
 @pytest.mark.parametrize(
     "algo, options",
-    [(algo, dict(double_q=True)) for algo in SCRIPTS] + [("iql", {}), ("vdn", {}), ("qmix", {}), *FORMS_OF_QTRAN],
+    [(algo, dict(double_q=True)) for algo in SCRIPTS]
+    + [("iql", {}), ("vdn", {}), ("qmix", {}), ("qmix", dict(normalise_mixing=True)), *FORMS_OF_QTRAN],
     ids=str,
 )
 def test_compiled_update_is_the_plain_one(algo, options):
