@@ -374,6 +374,7 @@ DEFAULTS = {  # epsilon stays 1 in the matrix games, as in the papers
 }
 OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000, train_frequency=8)
 OTHERS |= dict(target_network_frequency=800, double_q=True, standardise_rewards=True)
+OTHERS |= dict(normalise_mixing=True, residual=True, td_target="factored")  # of qmix.py and qtran.py, nothing elsewhere
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_frequency=400)
 
@@ -384,7 +385,8 @@ def parse():
     words = ["--wandb-mode", os.environ.get("WANDB_MODE", "offline"), *sys.argv[1:]]
     base = tyro.cli(Args, args=[word for word in words if word not in ("-h", "--help")])
     defaults = (OTHERS if ":" in base.env else {}) | DEFAULTS.get(base.env, RECURRENT if base.recurrent else {})
-    args = tyro.cli(Args, args=words, default=Args(env=base.env, **defaults), description=__doc__.split("\n\n")[0])
+    default = Args(env=base.env, **{name: value for name, value in defaults.items() if hasattr(base, name)})
+    args = tyro.cli(Args, args=words, default=default, description=__doc__.split("\n\n")[0])
 
     limits = dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma"], (0, 1))
     limits |= dict(seed=(0, 2**32 - 1), max_grad_norm=(1e-6, 10**12))  # clipped to 0 nothing would be learned

@@ -11,9 +11,8 @@ networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b2 of t
 
 W1, w2 >= 0 are absolute values, and ELU increases, so dQ_tot/dQ_i >= 0 and the best joint action is, as in VDN, each
 agent's own best. A monotonic function cannot express an agent whose ranking of its actions depends on what another
-does: in the matrix game QMIX settles for 0 where 8 is possible. All agents share one network. Large weights and small
-Q_i make the same Q_tot as small weights and large Q_i, and in training weights grow while Q_i fade. --normalise-mixing
-divides w2 by the mean over i of sum_k W1_ik w2_k, the slope of Q_tot where ELU is linear.
+does: in the matrix game QMIX settles for 0 where 8 is possible. All agents share one network. In training weights grow
+and Q_i fade, and Q_tot is the same; so --normalise-mixing divides w2 by its slope, mean_i sum_k W1_ik w2_k.
 
     python qmix.py --env predator_prey --seed 1         a run of a few minutes; logs below runs/
 """
@@ -130,8 +129,7 @@ class Mixer(nn.Module):
 
     def forward(self, values, state):
         """values [T, B, n_agents], Q_i at one action each, state [T, B, state_dim] -> q_tot [T, B]."""
-        # At most 1: else the weights grow with the state, and with them the value of going far (docs/environments.md).
-        state = F.normalize(state.float(), p=torch.inf, dim=-1, eps=1)
+        state = F.normalize(state.float(), p=torch.inf, dim=-1, eps=1)  # at most 1, see docs/environments.md
         w1 = self.hyper_w1(state).abs().unflatten(-1, (values.shape[-1], -1))  # [T, B, n_agents, embed_dim]
         hidden = F.elu((values[..., None] * w1).sum(-2) + self.hyper_b1(state))  # [T, B, embed_dim]
         w2 = self.hyper_w2(state).abs()  # [T, B, embed_dim]
@@ -406,6 +404,7 @@ DEFAULTS = {  # epsilon stays 1 in the matrix games, as in the papers
 }
 OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000, train_frequency=8)
 OTHERS |= dict(target_network_frequency=800, double_q=True, standardise_rewards=True)
+OTHERS |= dict(normalise_mixing=True, residual=True, td_target="factored")  # of qmix.py and qtran.py, nothing elsewhere
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_frequency=400)
 
@@ -416,7 +415,8 @@ def parse():
     words = ["--wandb-mode", os.environ.get("WANDB_MODE", "offline"), *sys.argv[1:]]
     base = tyro.cli(Args, args=[word for word in words if word not in ("-h", "--help")])
     defaults = (OTHERS if ":" in base.env else {}) | DEFAULTS.get(base.env, RECURRENT if base.recurrent else {})
-    args = tyro.cli(Args, args=words, default=Args(env=base.env, **defaults), description=__doc__.split("\n\n")[0])
+    default = Args(env=base.env, **{name: value for name, value in defaults.items() if hasattr(base, name)})
+    args = tyro.cli(Args, args=words, default=default, description=__doc__.split("\n\n")[0])
 
     limits = dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma"], (0, 1))
     limits |= dict(seed=(0, 2**32 - 1), max_grad_norm=(1e-6, 10**12))  # clipped to 0 nothing would be learned

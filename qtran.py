@@ -18,9 +18,8 @@ holds, ubar is best by Q_jt, too (Theorem 1 of the paper):
 
     Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar),   as D(u) >= 0, ubar maximises Q', D(ubar) = 0
 
-Q_jt learns from r as in DQN (6). It bootstraps from the greedy ubar' in the next step's tau', which by (4) is the best
-joint action there. Q_i and V_jt learn (4): at ubar (7) and, in QTRAN-base, at the u taken (8). Q_jt passes no gradient
-in that. The hidden layers h_i learn from all three losses.
+Q_jt learns from r as in DQN (6); by (4) the greedy ubar' is the best joint action in the next step's tau'. Q_i and V_jt
+learn (4) with Q_jt fixed: at ubar (7) and, in QTRAN-base, at the u taken (8). The h_i learn from all three losses.
 
     L = L_td + lambda_opt L_opt + lambda_nopt L_nopt                                                        (5)
     L_td = (Q_jt(tau, u) - y)^2,   y = r + gamma Q_jt(tau', ubar'; target)                                  (6)
@@ -490,6 +489,7 @@ DEFAULTS = {  # epsilon stays 1 in the matrix games, as in the papers
 }
 OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000, train_frequency=8)
 OTHERS |= dict(target_network_frequency=800, double_q=True, standardise_rewards=True)
+OTHERS |= dict(normalise_mixing=True, residual=True, td_target="factored")  # of qmix.py and qtran.py, nothing elsewhere
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_frequency=400)
 
@@ -500,7 +500,8 @@ def parse():
     words = ["--wandb-mode", os.environ.get("WANDB_MODE", "offline"), *sys.argv[1:]]
     base = tyro.cli(Args, args=[word for word in words if word not in ("-h", "--help")])
     defaults = (OTHERS if ":" in base.env else {}) | DEFAULTS.get(base.env, RECURRENT if base.recurrent else {})
-    args = tyro.cli(Args, args=words, default=Args(env=base.env, **defaults), description=__doc__.split("\n\n")[0])
+    default = Args(env=base.env, **{name: value for name, value in defaults.items() if hasattr(base, name)})
+    args = tyro.cli(Args, args=words, default=default, description=__doc__.split("\n\n")[0])
 
     limits = dict.fromkeys(["start_e", "end_e", "exploration_fraction", "gamma"], (0, 1))
     limits |= dict(seed=(0, 2**32 - 1), max_grad_norm=(1e-6, 10**12))  # clipped to 0 nothing would be learned
