@@ -1,9 +1,8 @@
-"""QMIX (Rashid et al. 2018, "QMIX: Monotonic Value Function Factorisation for Deep Multi-Agent Reinforcement
-Learning").
+"""QMIX (Rashid et al. 2018, "Monotonic Value Function Factorisation for Deep Multi-Agent Reinforcement Learning").
 
 The team's value is a mixture of the agents' own values Q_i(tau_i, u_i), where u_i is agent i's action. tau_i is what it
-observes; with --recurrent, all that it has observed so far. How they are mixed depends on the global state s: small
-networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b2 of the mixing network.
+observes; with --recurrent, all that it has observed and done so far. How they are mixed depends on the global state s:
+small networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b2 of the mixing network.
 
     Q_tot(tau, u, s) = w2(s) . ELU(W1(s) [Q_1, .., Q_n] + b1(s)) + b2(s),   W1, w2 >= 0                     (1)
     y = r + gamma max_{u'} Q_tot(tau', u', s'; target), attained where each agent's own Q_i is largest      (2)
@@ -65,7 +64,7 @@ class Args:
     end_e: float = 0.1  # epsilon at the end
     exploration_fraction: float = 0.5  # fraction of total-timesteps over which epsilon falls linearly
 
-    recurrent: bool = False  # agents with a GRU; otherwise they know only their current observation
+    recurrent: bool = False  # agents with a GRU that read their last action, too; otherwise only the observation
     hidden_dim: int = 128  # width of the agent network
     buffer_size: int = 2_000_000  # capacity of the replay buffer in steps
     train_frequency: int = 16  # environment steps per update
@@ -87,7 +86,7 @@ class Args:
 class Batch(NamedTuple):
     """B windows, each of T consecutive steps of an episode. Row t + 1 of the first three is what row t led to."""
 
-    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation and, one-hot, its id
+    inputs: Tensor  # [T+1, B, n_agents, input_dim]: observation and, one-hot, agent's id; with a GRU last action, too
     state: Tensor  # [T+1, B, state_dim], which only QMIX uses
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
@@ -101,7 +100,7 @@ class Agent(nn.Module):
 
     def __init__(self, env, hidden_dim, recurrent):
         super().__init__()
-        self.encoder = nn.Linear(env.obs_dim + env.n_agents, hidden_dim)
+        self.encoder = nn.Linear(env.obs_dim + env.n_agents + recurrent * env.n_actions, hidden_dim)
         self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
         self.head = nn.Linear(hidden_dim, env.n_actions)
 
@@ -119,12 +118,12 @@ class Agent(nn.Module):
 class Mixer(nn.Module):
     """Equation (1). The state enters only through the weights and biases, which are small networks of it."""
 
-    def __init__(self, state_dim, n_agents, embed_dim, normalise=False):
+    def __init__(self, env, embed_dim, normalise):
         super().__init__()
-        self.hyper_w1 = nn.Linear(state_dim, n_agents * embed_dim)
-        self.hyper_b1 = nn.Linear(state_dim, embed_dim)
-        self.hyper_w2 = nn.Linear(state_dim, embed_dim)
-        self.hyper_b2 = nn.Sequential(nn.Linear(state_dim, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
+        self.hyper_w1 = nn.Linear(env.state_dim, env.n_agents * embed_dim)
+        self.hyper_b1 = nn.Linear(env.state_dim, embed_dim)
+        self.hyper_w2 = nn.Linear(env.state_dim, embed_dim)
+        self.hyper_b2 = nn.Sequential(nn.Linear(env.state_dim, embed_dim), nn.ReLU(), nn.Linear(embed_dim, 1))
         self.normalise = normalise
 
     def forward(self, values, state):
@@ -163,8 +162,7 @@ def compute_loss(networks, target_networks, batch, args):
 
 
 def make_networks(env, args):
-    agent = Agent(env, args.hidden_dim, args.recurrent)
-    mixer = Mixer(env.state_dim, env.n_agents, args.embed_dim, args.normalise_mixing)
+    agent, mixer = Agent(env, args.hidden_dim, args.recurrent), Mixer(env, args.embed_dim, args.normalise_mixing)
     return nn.ModuleDict({"agent": agent, "mixer": mixer})
 
 
@@ -182,11 +180,12 @@ def epsilon_greedy(q_i, avail_actions, epsilon, rng):
 def rollout(env, agent, epsilon, rng, device):
     """Play one episode in every copy of `env`. Returns a Batch of numpy arrays; T is the length of the longest one."""
     obs, state = env.reset()
-    agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
+    n_remembered = env.n_actions if isinstance(agent.core, nn.GRU) else 0
+    known = np.tile(np.eye(env.n_agents, env.n_agents + n_remembered, dtype=obs.dtype), (env.num_envs, 1, 1))
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
-        inputs, state = np.concatenate([obs, agent_id], axis=2), state.copy()
+        inputs, state = np.concatenate([obs, known], axis=2), state.copy()
         inputs[ended], state[ended] = 0, 0  # after its end a copy may return anything
         avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
@@ -194,6 +193,7 @@ def rollout(env, agent, epsilon, rng, device):
             break
         q_i, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
         actions = epsilon_greedy(q_i[0].cpu().numpy(), env.avail_actions, epsilon, rng)
+        known[..., env.n_agents :] = np.eye(env.n_actions, n_remembered)[actions]
         obs, state, reward, terminated = env.step(actions)
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))

@@ -1,10 +1,9 @@
 """QTRAN (Son et al. 2019, "QTRAN: Learning to Factorize with Transformation for Cooperative Multi-Agent Reinforcement
 Learning").
 
-The n agents get one reward r for the team, and each has to act on its own tau_i: what it observes or, with
---recurrent, all that it has observed so far. So it plays ubar_i = argmax Q_i(tau_i, .). VDN and QMIX make the team's
-value out of the Q_i, which limits what it can be. QTRAN learns it by a network of its own, Q_jt(tau, u), for actions
-u = (u_1, .., u_n) where the agents know tau = (tau_1, .., tau_n).
+The n agents get one reward r for the team, and each plays ubar_i = argmax Q_i(tau_i, .). tau_i is what it observes, or
+with --recurrent all that it has observed and done so far. VDN and QMIX make the team's value out of the Q_i, which
+limits what it can be. QTRAN learns it by a network of its own, Q_jt(tau, u), where tau and u are those of all agents.
 
     Q'(tau, u) = sum_i Q_i(tau_i, u_i)                                                                      (1)
     Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i))                                  (2)
@@ -37,7 +36,6 @@ With (2') Q_jt is what the agents say and a correction. That starts at 0, so QTR
 
     python qtran.py --env matrix_game                   half a minute; then see `python -m benchmark show`
     python qtran.py --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000
-    python qtran.py --variant base --td-target factored --no-value-net      the loss of the authors' code
 """
 
 # /// script
@@ -88,7 +86,7 @@ class Args:
     end_e: float = 0.1  # epsilon at the end
     exploration_fraction: float = 0.5  # fraction of total-timesteps over which epsilon falls linearly
 
-    recurrent: bool = False  # agents with a GRU; otherwise they know only their current observation
+    recurrent: bool = False  # agents with a GRU that read their last action, too; otherwise only the observation
     hidden_dim: int = 128  # width of the agent network
     buffer_size: int = 2_000_000  # capacity of the replay buffer in steps
     train_frequency: int = 16  # environment steps per update
@@ -115,7 +113,7 @@ class Args:
 class Batch(NamedTuple):
     """B windows, each of T consecutive steps of an episode. Row t + 1 of the first three is what row t led to."""
 
-    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation and, one-hot, its id
+    inputs: Tensor  # [T+1, B, n_agents, input_dim]: observation and, one-hot, agent's id; with a GRU last action, too
     state: Tensor  # [T+1, B, state_dim], which only QMIX uses
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
@@ -129,7 +127,7 @@ class Agent(nn.Module):
 
     def __init__(self, env, hidden_dim, recurrent):
         super().__init__()
-        self.encoder = nn.Linear(env.obs_dim + env.n_agents, hidden_dim)
+        self.encoder = nn.Linear(env.obs_dim + env.n_agents + recurrent * env.n_actions, hidden_dim)
         self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
         self.head = nn.Linear(hidden_dim, env.n_actions)
 
@@ -267,11 +265,12 @@ def epsilon_greedy(q_i, avail_actions, epsilon, rng):
 def rollout(env, agent, epsilon, rng, device):
     """Play one episode in every copy of `env`. Returns a Batch of numpy arrays; T is the length of the longest one."""
     obs, state = env.reset()
-    agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
+    n_remembered = env.n_actions if isinstance(agent.core, nn.GRU) else 0
+    known = np.tile(np.eye(env.n_agents, env.n_agents + n_remembered, dtype=obs.dtype), (env.num_envs, 1, 1))
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
-        inputs, state = np.concatenate([obs, agent_id], axis=2), state.copy()
+        inputs, state = np.concatenate([obs, known], axis=2), state.copy()
         inputs[ended], state[ended] = 0, 0  # after its end a copy may return anything
         avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
@@ -279,6 +278,7 @@ def rollout(env, agent, epsilon, rng, device):
             break
         q_i, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
         actions = epsilon_greedy(q_i[0].cpu().numpy(), env.avail_actions, epsilon, rng)
+        known[..., env.n_agents :] = np.eye(env.n_actions, n_remembered)[actions]
         obs, state, reward, terminated = env.step(actions)
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))

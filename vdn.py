@@ -2,7 +2,7 @@
 Learning Based On Team Reward").
 
 The value of the team's actions u = (u_1, .., u_n) is the sum of the agents' own values Q_i(tau_i, u_i). tau_i is what
-agent i observes; with --recurrent, all that it has observed so far. r is the reward of the team.
+agent i observes; with --recurrent, all that it has observed and done so far. r is the reward of the team.
 
     Q_tot(tau, u) = sum_i Q_i(tau_i, u_i)                                                                   (1)
     y = r + gamma max_{u'} Q_tot(tau', u'; target) = r + gamma sum_i max_{u_i'} Q_i(tau_i', u_i'; target)   (2)
@@ -13,7 +13,6 @@ maximises its own. A sum cannot express an action that is good only if another a
 game VDN settles for 0 where 8 is possible. All agents share one network, which is told who they are.
 
     python vdn.py --env predator_prey --seed 1          a run of a few minutes; logs below runs/
-    python vdn.py --env predator_prey --help            all arguments, with their defaults for this environment
 """
 
 # /// script
@@ -64,7 +63,7 @@ class Args:
     end_e: float = 0.1  # epsilon at the end
     exploration_fraction: float = 0.5  # fraction of total-timesteps over which epsilon falls linearly
 
-    recurrent: bool = False  # agents with a GRU; otherwise they know only their current observation
+    recurrent: bool = False  # agents with a GRU that read their last action, too; otherwise only the observation
     hidden_dim: int = 128  # width of the agent network
     buffer_size: int = 2_000_000  # capacity of the replay buffer in steps
     train_frequency: int = 16  # environment steps per update
@@ -84,7 +83,7 @@ class Args:
 class Batch(NamedTuple):
     """B windows, each of T consecutive steps of an episode. Row t + 1 of the first three is what row t led to."""
 
-    inputs: Tensor  # [T+1, B, n_agents, input_dim]: each agent's observation and, one-hot, its id
+    inputs: Tensor  # [T+1, B, n_agents, input_dim]: observation and, one-hot, agent's id; with a GRU last action, too
     state: Tensor  # [T+1, B, state_dim], which only QMIX uses
     avail_actions: Tensor  # [T+1, B, n_agents, n_actions] bool, at least one of an agent's True
     actions: Tensor  # [T, B, n_agents] int64
@@ -98,7 +97,7 @@ class Agent(nn.Module):
 
     def __init__(self, env, hidden_dim, recurrent):
         super().__init__()
-        self.encoder = nn.Linear(env.obs_dim + env.n_agents, hidden_dim)
+        self.encoder = nn.Linear(env.obs_dim + env.n_agents + recurrent * env.n_actions, hidden_dim)
         self.core = (nn.GRU if recurrent else nn.Linear)(hidden_dim, hidden_dim)
         self.head = nn.Linear(hidden_dim, env.n_actions)
 
@@ -156,11 +155,12 @@ def epsilon_greedy(q_i, avail_actions, epsilon, rng):
 def rollout(env, agent, epsilon, rng, device):
     """Play one episode in every copy of `env`. Returns a Batch of numpy arrays; T is the length of the longest one."""
     obs, state = env.reset()
-    agent_id = np.tile(np.eye(env.n_agents, dtype=obs.dtype), (env.num_envs, 1, 1))
+    n_remembered = env.n_actions if isinstance(agent.core, nn.GRU) else 0
+    known = np.tile(np.eye(env.n_agents, env.n_agents + n_remembered, dtype=obs.dtype), (env.num_envs, 1, 1))
     ended, hidden = np.zeros(env.num_envs, bool), None
     observations, transitions = [], []  # by time step: the first three fields of Batch, and the other four
     while True:
-        inputs, state = np.concatenate([obs, agent_id], axis=2), state.copy()
+        inputs, state = np.concatenate([obs, known], axis=2), state.copy()
         inputs[ended], state[ended] = 0, 0  # after its end a copy may return anything
         avail_actions = env.avail_actions.astype(bool) | ended[:, None, None]  # a maximum exists in padding, too
         observations.append((inputs, state, avail_actions))
@@ -168,6 +168,7 @@ def rollout(env, agent, epsilon, rng, device):
             break
         q_i, hidden = agent(torch.from_numpy(inputs)[None].to(device), hidden)
         actions = epsilon_greedy(q_i[0].cpu().numpy(), env.avail_actions, epsilon, rng)
+        known[..., env.n_agents :] = np.eye(env.n_actions, n_remembered)[actions]
         obs, state, reward, terminated = env.step(actions)
         terminated = ended | terminated.astype(bool)
         transitions.append((actions, np.where(ended, 0, reward).astype(np.float32), terminated, ~ended))

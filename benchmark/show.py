@@ -100,7 +100,12 @@ def payoff_tables(run):
         return None
     env = make_env(run.script, run.args, n * n, 0)
     choices = torch.eye(n)[torch.cartesian_prod(torch.arange(n), torch.arange(n))]  # [n * n, 2, n] one-hot
-    episodes = run.script.rollout(env, lambda inputs, hidden: (choices[None], None), 0.0, np.random.default_rng(0), CPU)
+
+    def choose(inputs, hidden):
+        return choices[None], None
+
+    choose.core = run.networks["agent"].core  # by which the rollout knows what the agents read
+    episodes = run.script.rollout(env, choose, 0.0, np.random.default_rng(0), CPU)
     batch = run.script.Batch(*map(torch.from_numpy, episodes))
     if not all((x[0] == x[0, 0]).all() for x in (batch.inputs, batch.state)) or not batch.avail_actions[0].all():
         return None

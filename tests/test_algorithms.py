@@ -52,7 +52,7 @@ def make(algo, **options):
     return SimpleNamespace(args=args, networks=networks, target_networks=target_networks, compute_loss=compute_loss)
 
 
-def random_batch(T=5, B=3, seed=0):
+def random_batch(T=5, B=3, seed=0, recurrent=False):
     """The first episode terminates at step 2 and is padded from there, the second terminates at the last step."""
     g = torch.Generator().manual_seed(seed)
     avail = torch.rand(T + 1, B, 3, 4, generator=g) < 0.6
@@ -62,7 +62,7 @@ def random_batch(T=5, B=3, seed=0):
     terminated = ~mask
     terminated[2, 0] = terminated[-1, 1] = True
     return vdn.Batch(
-        inputs=torch.rand(T + 1, B, 3, 3 + 3, generator=g) - 0.5,
+        inputs=torch.rand(T + 1, B, 3, 3 + 3 + 4 * recurrent, generator=g) - 0.5,
         state=torch.rand(T + 1, B, 7, generator=g),
         avail_actions=avail,
         actions=torch.where(avail[:-1], torch.rand(T, B, 3, 4, generator=g), -1).argmax(-1),
@@ -102,7 +102,7 @@ def values_of_joint_actions(networks, batch, residual):
 )
 def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, double_q, recurrent):
     """Maxima and minima over joint actions, where the scripts take them agent by agent; recurrent targets see all."""
-    given, batch = make(algo, recurrent=recurrent, double_q=double_q, **options), random_batch()
+    given, batch = make(algo, recurrent=recurrent, double_q=double_q, **options), random_batch(recurrent=recurrent)
     loss, metrics = given.compute_loss(batch)
 
     available = batch.avail_actions.expand(64, -1, -1, -1, -1)
@@ -149,7 +149,7 @@ def test_loss_equals_the_definitions_over_all_joint_actions(algo, options, doubl
 @both_agents
 @pytest.mark.parametrize("double_q", [False, True])
 def test_iql_loss_is_the_mean_of_what_vdn_has_for_each_agent_alone(double_q, recurrent):
-    given, batch = make("iql", recurrent=recurrent, double_q=double_q), random_batch()
+    given, batch = make("iql", recurrent=recurrent, double_q=double_q), random_batch(recurrent=recurrent)
     loss, metrics = given.compute_loss(batch)
     alone = []
     for i in range(3):
@@ -198,8 +198,8 @@ def test_unavailable_actions_are_neither_best_nor_worst(algo):
 @both_agents
 def test_what_lies_beyond_the_end_does_not_count(algo, recurrent):
     """Neither padding nor the observation after a true end, in the loss as in its gradients, which stay finite."""
-    given, batch = make(algo, recurrent=recurrent), random_batch()
-    other = random_batch(seed=1)
+    given, batch = make(algo, recurrent=recurrent), random_batch(recurrent=recurrent)
+    other = random_batch(seed=1, recurrent=recurrent)
     beyond = {name: getattr(batch, name).clone() for name in ("inputs", "state", "avail_actions", "actions", "reward")}
     for name, x in beyond.items():
         x[3:, 0] = getattr(other, name)[3:, 0]  # the first episode is padded from step 3 on
@@ -220,7 +220,7 @@ def test_what_lies_beyond_the_end_does_not_count(algo, recurrent):
 @both_agents
 def test_every_online_parameter_is_trained_and_no_target(algo, recurrent):
     given = make(algo, recurrent=recurrent)
-    given.compute_loss(random_batch(T=8, B=20))[0].backward()
+    given.compute_loss(random_batch(T=8, B=20, recurrent=recurrent))[0].backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in given.networks.parameters())
     assert all(parameter.grad is None for parameter in given.target_networks.parameters())
 
@@ -230,7 +230,7 @@ def test_every_online_parameter_is_trained_and_no_target(algo, recurrent):
 def test_loss_is_aligned_in_time(algo, recurrent):
     """The last row of a window is for the target alone; the first reaches it only through a GRU's memory."""
     given = make(algo, recurrent=recurrent)
-    batch = random_batch()
+    batch = random_batch(recurrent=recurrent)
     batch = vdn.Batch(*(x[:2] for x in batch[:3]), *(x[:1] for x in batch[3:]))  # T = 1
 
     def changed_by(field, row):
@@ -254,7 +254,7 @@ def test_loss_is_aligned_in_time(algo, recurrent):
 def test_qmix_is_monotonic_for_any_weights_states_and_values(normalise):
     for seed in range(20):
         torch.manual_seed(seed)
-        mixer = qmix.Mixer(7, 3, 16, normalise)
+        mixer = qmix.Mixer(ENV, 16, normalise)
         for parameter in mixer.parameters():
             parameter.data.normal_(0, 2)
         q_i = (5 * torch.randn(10, 20, 3)).requires_grad_()
@@ -264,7 +264,7 @@ def test_qmix_is_monotonic_for_any_weights_states_and_values(normalise):
 
 def constant_mixer(w1, b1, w2, b2):
     """A mixer whose weights and biases are these in every state, with a hidden unit for each number in b1."""
-    mixer = qmix.Mixer(7, len(w1) // len(b1), len(b1))
+    mixer = qmix.Mixer(SimpleNamespace(state_dim=7, n_agents=len(w1) // len(b1)), len(b1), False)
     for layer, values in ((mixer.hyper_w1, w1), (mixer.hyper_b1, b1), (mixer.hyper_w2, w2), (mixer.hyper_b2[2], [b2])):
         layer.weight.data.zero_()
         layer.bias.data = torch.tensor(values)
@@ -280,7 +280,7 @@ def test_qmix_by_hand():
 
 def test_normalised_mixing_has_a_mean_slope_of_one_whatever_the_size_of_the_weights():
     torch.manual_seed(0)
-    mixer, state = qmix.Mixer(7, 3, 16, normalise=True), torch.randn(5, 4, 7)
+    mixer, state = qmix.Mixer(ENV, 16, normalise=True), torch.randn(5, 4, 7)
     q_i = torch.full((5, 4, 3), 100.0, requires_grad=True)  # where ELU is linear
     q_tot = mixer(q_i, state)
     q_tot.sum().backward()
@@ -303,7 +303,7 @@ def test_qmix_first_bias_moves_the_kink():
 
 def test_qmix_state_enters_by_all_four_hypernetworks():
     torch.manual_seed(0)
-    mixer, q_i, (one, other) = qmix.Mixer(7, 2, 8), torch.randn(5, 4, 2), torch.randn(2, 5, 4, 7)
+    mixer, q_i, (one, other) = qmix.Mixer(ENV, 8, False), torch.randn(5, 4, 3), torch.randn(2, 5, 4, 7)
     layers = [mixer.hyper_w1, mixer.hyper_b1, mixer.hyper_w2, mixer.hyper_b2[0]]
     weights = [layer.weight.data.clone() for layer in layers]
     for kept in (None, *range(4)):
@@ -314,7 +314,7 @@ def test_qmix_state_enters_by_all_four_hypernetworks():
 
 def test_qmix_weights_do_not_grow_with_a_large_state():
     torch.manual_seed(0)
-    mixer, q_i, state = qmix.Mixer(7, 2, 8), torch.randn(5, 4, 2), torch.rand(5, 4, 7)
+    mixer, q_i, state = qmix.Mixer(ENV, 8, False), torch.randn(5, 4, 3), torch.rand(5, 4, 7)
     largest = state.amax(-1, keepdim=True)
     torch.testing.assert_close(mixer(q_i, 100 * state), mixer(q_i, state / largest))
     assert (mixer(q_i, state) != mixer(q_i, state / largest)).all()  # a state within 1 is left as it is, as are all ...
@@ -430,7 +430,7 @@ def test_qtran_each_term_trains_exactly_what_it_should(variant, td_target, resid
     expected |= {"values/v_jt": features | value}  # which is made of the agents' features, too
     for term, trained in expected.items():
         given.networks.zero_grad()
-        given.compute_loss(random_batch(T=8, B=20))[1][term].backward()
+        given.compute_loss(random_batch(T=8, B=20, recurrent=recurrent))[1][term].backward()
         got = {name for name, x in given.networks.named_parameters() if x.grad is not None and x.grad.abs().sum() > 0}
         assert got == trained, term
 
@@ -496,7 +496,7 @@ def test_joint_networks_sum_over_agents_and_mix_neither_times_nor_episodes(name)
 
 def agent_and_inputs(recurrent):
     torch.manual_seed(0)
-    return vdn.Agent(ENV, 16, recurrent), torch.rand(6, 3, 3, 3 + 3)
+    return vdn.Agent(ENV, 16, recurrent), torch.rand(6, 3, 3, 3 + 3 + 4 * recurrent)
 
 
 @both_agents
@@ -606,13 +606,16 @@ def test_rollout_of_ragged_masked_episodes(recurrent, epsilon):
     np.testing.assert_array_equal(episodes.mask, step < length)
     np.testing.assert_array_equal(episodes.reward, step < length)
     np.testing.assert_array_equal(episodes.terminated, (step >= length - 1) & (np.arange(6) < 4))
-    assert episodes.inputs.shape == (5, 6, 2, 1 + 2) and episodes.inputs.dtype == np.float32
+    assert episodes.inputs.shape == (5, 6, 2, 1 + 2 + 4 * recurrent) and episodes.inputs.dtype == np.float32
     t = np.arange(5)[:, None]
     on = ~((t >= length) & (np.arange(6) < 4))  # [T+1, B]: what a copy returns after its true end is ignored ...
     assert not episodes.inputs[~on].any() and not episodes.state[~on].any()  # ... and zero here
     np.testing.assert_array_equal(episodes.inputs[..., 0], (t * on)[..., None] * np.ones(2))
     np.testing.assert_array_equal(episodes.state[..., 0], 10 * t * on)
-    np.testing.assert_array_equal(episodes.inputs[on][..., 1:], np.broadcast_to(np.eye(2), (on.sum(), 2, 2)))
+    np.testing.assert_array_equal(episodes.inputs[on][..., 1:3], np.broadcast_to(np.eye(2), (on.sum(), 2, 2)))
+    if recurrent:  # the action of the step before, none at first
+        last_action = np.concatenate([np.zeros((1, 6, 2, 4)), np.eye(4)[episodes.actions]]) * on[..., None, None]
+        np.testing.assert_array_equal(episodes.inputs[..., 3:], last_action)
     for t in range(4):
         in_play = episodes.avail_actions[t, t:]
         assert not in_play[..., t].any() and np.delete(in_play, t, axis=-1).all()

@@ -38,7 +38,7 @@ def test_updates_are_those_on_the_cpu(algo, options, recurrent, compiled):
         update = SCRIPTS[algo].make_update(networks, target_networks, given.args)
         metrics, weights = [], []
         for seed in range(20):
-            batch = random_batch(seed=seed)
+            batch = random_batch(seed=seed, recurrent=recurrent)
             metrics.append(torch.stack([*update(type(batch)(*(x.to(device) for x in batch))).values()]).cpu())
             weights.append(parameters_to_vector(networks.parameters()).detach().cpu())
         results.append((torch.stack(metrics), torch.stack(weights)))

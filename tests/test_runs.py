@@ -828,3 +828,38 @@ def test_help_fits_into_the_narrowest_terminal(tmp_path):
     stdout, stderr = process.communicate(timeout=300)
     assert (process.returncode, stderr) == (0, "")
     assert {len(line) for line in stdout.splitlines() if line[0:1] in "╭│╰" and line} == {60}
+
+
+class Cue(envs.MatrixGame):
+    """In the first of two steps one action is available to each agent, in the second it has to be taken once more.
+
+    Which one is drawn anew in every episode, and cannot be observed: only an agent's own last action tells.
+    """
+
+    episode_limit, n_actions, state_dim = 2, 3, 1
+
+    def __init__(self, num_envs, seed):
+        super().__init__(num_envs, seed)
+        self.rng = np.random.default_rng(seed)
+
+    def reset(self):
+        self.cue, self.t = self.rng.integers(3, size=(self.num_envs, 2)), 0
+        self.avail_actions = np.eye(3, dtype=bool)[self.cue]
+        return np.zeros((self.num_envs, 2, 1), np.float32), np.zeros((self.num_envs, 1), np.float32)
+
+    def step(self, actions):
+        self.t += 1
+        self.avail_actions = np.ones((self.num_envs, 2, 3), bool)
+        reward = (actions == self.cue).mean(1) * (self.t == 2)
+        obs, state = np.ones((self.num_envs, 2, 1), np.float32), np.ones((self.num_envs, 1), np.float32)
+        return obs, state, reward, np.full(self.num_envs, self.t == 2)
+
+
+@each_algorithm
+@both_agents
+def test_a_cue_in_an_agents_last_action_is_learned_by_gru_agents_alone(run, algo, recurrent):
+    script, *argv = ALGORITHMS[algo]
+    argv += "--env test_runs:Cue --total-timesteps 16000 --eval-interval 16000 --num-envs 50 --hidden-dim 32".split()
+    argv += "--learning-rate 3e-3 --train-frequency 40 --target-network-frequency 50 --eval-episodes 200".split()
+    final = run(script, recurrent, *argv, "--window", 2, "--batch-size", 128)[-1]["eval/return_mean"]
+    assert final > 0.95 if recurrent == "--recurrent" else 0.2 < final < 0.5

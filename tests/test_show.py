@@ -69,7 +69,8 @@ def test_tables_are_those_of_the_saved_networks(script, recurrent, capsys):
     model = torch.load(folder / "model.pt")
     agent = script.Agent(envs.make("matrix_game", 1, 0), model["args"]["hidden_dim"], recurrent)
     agent.load_state_dict(model["agent"])
-    inputs = torch.tensor([[1.0, 1, 0], [1.0, 0, 1]])  # observation, agent id
+    inputs = torch.tensor([[1.0, 1, 0, 0, 0, 0], [1.0, 0, 1, 0, 0, 0]])  # observation, agent id, no last action yet
+    inputs = inputs if recurrent else inputs[:, :3]
     q_i, features = agent(inputs[None, None])
     q_1, q_2 = q_i[0, 0].detach().numpy()
     q_prime = q_1[:, None] + q_2
@@ -79,7 +80,7 @@ def test_tables_are_those_of_the_saved_networks(script, recurrent, capsys):
     if script is vdn:
         expected["Q_tot"] = q_prime
     elif script is qmix:
-        mixer = qmix.Mixer(1, 2, 32)
+        mixer = qmix.Mixer(envs.make("matrix_game", 1, 0), 32, False)
         mixer.load_state_dict(model["mixer"])
         taken = q_i[0, 0][[0, 1], joint]  # [9, 2]
         expected["Q_tot"] = mixer(taken[None], torch.ones(1, 9, 1)).detach().numpy().reshape(3, 3)
@@ -134,11 +135,13 @@ def test_greedy_episodes_of_the_latest_run(recurrent, capsys):
         agent = vdn.Agent(env, 128, recurrent)
         agent.load_state_dict(model["agent"])
         (obs, _), hidden, returns, rewards, frames = env.reset(), None, 0.0, [], [env.render()]
+        last_action = np.zeros((num_envs, 2, 5 if recurrent else 0))
         for _ in range(100):
-            inputs = np.concatenate([obs, np.broadcast_to(np.eye(2), (num_envs, 2, 2))], axis=2)
+            inputs = np.concatenate([obs, np.broadcast_to(np.eye(2), (num_envs, 2, 2)), last_action], axis=2)
             with torch.no_grad():
                 q_i, hidden = agent(torch.tensor(inputs)[None], hidden)
             actions = q_i[0].argmax(-1).numpy()
+            last_action = np.eye(5)[actions][..., : last_action.shape[-1]]
             obs, _, reward, _ = env.step(actions)
             returns += reward.astype(float)
             rewards.append(reward[0])

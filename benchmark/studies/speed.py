@@ -50,7 +50,7 @@ def flops(algorithm, args, env):
     for what it was given, where anything is to be learned from that (not for the inputs of the networks).
     """
     T, B, N, A, H = args.window, args.batch_size, env.n_agents, env.n_actions, args.hidden_dim
-    steps, inputs = T * B, env.obs_dim + env.n_agents
+    steps, inputs = T * B, env.obs_dim + env.n_agents + A * args.recurrent
     encoder, core_and_head = inputs * H, H * A + (6 * H * H if args.recurrent else H * H)  # of one agent
     target_steps = steps + B if args.recurrent else steps  # a GRU runs over T + 1 observations
     products = N * (steps * (2 * encoder + 3 * core_and_head) + target_steps * (encoder + core_and_head))
