@@ -19,6 +19,9 @@ STYLES = {
     "qmix": ("#ccaa22", "-."),
     "qtran-base": ("#228833", (0, (4, 1.5, 1, 1.5, 1, 1.5))),
     "qtran-alt": ("#aa2244", "-"),
+    "qmix-normalised": ("#887700", "-."),
+    "qtran-base-residual": ("#004411", (0, (4, 1.5, 1, 1.5, 1, 1.5))),
+    "qtran-alt-residual": ("#550022", "-"),
 }
 
 
@@ -197,6 +200,10 @@ def write(suite):
     Returns {run: what is wrong} of results that are incomplete: they are in no table.
     """
     games, broken = read(suite)
+    if suite == "beyond":
+        papers, _ = read("paper")
+        for name, algos in games.items():
+            games[name] = {algo: runs for algo, runs in papers[name].items() if algo.startswith("q")} | algos
     folder = runner.ROOT / "benchmark" if suite == "paper" else runner.RESULTS / suite
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "README.md").exists():

@@ -19,15 +19,19 @@ python vdn.py --env predator_prey --env-args penalty 0.5 --recurrent  # predator
 python qtran.py --variant alt --env predator_prey --env-args penalty 0.5 view 2 --compile  # predator_prey_2v1_0.5_5x5_view qtran-alt, 3 seeds
 
 # Predator-prey, 2 predators, 1 prey, P = 1.5
-python qtran.py --variant base --td-target joint --value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile        # predator_prey_2v1_1.5 qtran-base-joint, 3 seeds
-python qtran.py --variant base --td-target joint --no-value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile     # predator_prey_2v1_1.5 qtran-base-joint-no-value, 3 seeds
-python qtran.py --variant base --td-target factored --value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile     # predator_prey_2v1_1.5 qtran-base-factored, 3 seeds
-python qtran.py --variant base --td-target factored --no-value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile  # predator_prey_2v1_1.5 qtran-base-factored-no-value, 3 seeds
-python qtran.py --variant alt --td-target joint --value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile         # predator_prey_2v1_1.5 qtran-alt-joint, 3 seeds
-python qtran.py --variant alt --td-target joint --no-value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile      # predator_prey_2v1_1.5 qtran-alt-joint-no-value, 3 seeds
-python vdn.py --double-q --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                                            # predator_prey_2v1_1.5 vdn-double-q, 1 seed
-python qmix.py --double-q --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                                           # predator_prey_2v1_1.5 qmix-double-q, 1 seed
-python qtran.py --variant alt --double-q --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                            # predator_prey_2v1_1.5 qtran-alt-double-q, 1 seed
+python qtran.py --variant base --td-target joint --value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                   # predator_prey_2v1_1.5 qtran-base-joint, 3 seeds
+python qtran.py --variant base --td-target joint --no-value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                # predator_prey_2v1_1.5 qtran-base-joint-no-value, 3 seeds
+python qtran.py --variant base --td-target factored --value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                # predator_prey_2v1_1.5 qtran-base-factored, 3 seeds
+python qtran.py --variant base --td-target factored --no-value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile             # predator_prey_2v1_1.5 qtran-base-factored-no-value, 3 seeds
+python qtran.py --variant alt --td-target joint --value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                    # predator_prey_2v1_1.5 qtran-alt-joint, 3 seeds
+python qtran.py --variant alt --td-target joint --no-value-net --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                 # predator_prey_2v1_1.5 qtran-alt-joint-no-value, 3 seeds
+python qtran.py --residual --td-target joint --variant alt --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                     # predator_prey_2v1_1.5 qtran-alt-residual-joint, 3 seeds
+python qtran.py --residual --td-target factored --no-value-net --variant alt --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile   # predator_prey_2v1_1.5 qtran-alt-residual-no-value, 3 seeds
+python qtran.py --residual --td-target joint --variant base --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                    # predator_prey_2v1_1.5 qtran-base-residual-joint, 3 seeds
+python qtran.py --residual --td-target factored --no-value-net --variant base --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile  # predator_prey_2v1_1.5 qtran-base-residual-no-value, 3 seeds
+python vdn.py --double-q --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                                                       # predator_prey_2v1_1.5 vdn-double-q, 1 seed
+python qmix.py --double-q --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                                                      # predator_prey_2v1_1.5 qmix-double-q, 1 seed
+python qtran.py --variant alt --double-q --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                                       # predator_prey_2v1_1.5 qtran-alt-double-q, 1 seed
 
 # Predator-prey, 2 predators, 1 prey, P = 0.5
 python vdn.py --double-q --env predator_prey --env-args penalty 0.5 --compile                  # predator_prey_2v1_0.5 vdn-double-q, 1 seed

@@ -32,13 +32,9 @@ python qtran.py --residual --td-target factored --variant base --env predator_pr
 python qmix.py --normalise-mixing --env predator_prey --env-args penalty 1.0 --total-timesteps 2_000_000 --compile                               # predator_prey_2v1_1.0 qmix-normalised, 5 seeds
 
 # Predator-prey, 2 predators, 1 prey, P = 1.5
-python qtran.py --residual --td-target factored --variant alt --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                  # predator_prey_2v1_1.5 qtran-alt-residual, 5 seeds
-python qtran.py --residual --td-target factored --variant base --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                 # predator_prey_2v1_1.5 qtran-base-residual, 5 seeds
-python qmix.py --normalise-mixing --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                                              # predator_prey_2v1_1.5 qmix-normalised, 5 seeds
-python qtran.py --residual --td-target joint --variant alt --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                     # predator_prey_2v1_1.5 qtran-alt-residual-joint, 3 seeds
-python qtran.py --residual --td-target factored --no-value-net --variant alt --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile   # predator_prey_2v1_1.5 qtran-alt-residual-no-value, 3 seeds
-python qtran.py --residual --td-target joint --variant base --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                    # predator_prey_2v1_1.5 qtran-base-residual-joint, 3 seeds
-python qtran.py --residual --td-target factored --no-value-net --variant base --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile  # predator_prey_2v1_1.5 qtran-base-residual-no-value, 3 seeds
+python qtran.py --residual --td-target factored --variant alt --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile   # predator_prey_2v1_1.5 qtran-alt-residual, 5 seeds
+python qtran.py --residual --td-target factored --variant base --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile  # predator_prey_2v1_1.5 qtran-base-residual, 5 seeds
+python qmix.py --normalise-mixing --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000 --compile                               # predator_prey_2v1_1.5 qmix-normalised, 5 seeds
 
 # Predator-prey, 4 predators, 2 prey, P = 0.5
 python qtran.py --residual --td-target factored --variant alt --env predator_prey --env-args penalty 0.5 n_predators 4 n_prey 2 grid_size 7 view 2 --total-timesteps 4_000_000 --compile   # predator_prey_4v2_0.5 qtran-alt-residual, 3 seeds
