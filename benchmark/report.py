@@ -218,6 +218,8 @@ def write(suite):
             f"### {game.title}\n\n`{arguments[name]}`. Random play: {game.random}.{found} {game.paper}\n\n"
             f"{table(game, algos)}\n\n![{game.title}](figures/{name}.png)\n\n{used}"
         )
+    if suite == "beyond":
+        parts.insert(0, summary(games))
     put("\n\n".join(parts), folder / "README.md")
     if suite == "paper":
         put(summary(games), runner.ROOT / "README.md")

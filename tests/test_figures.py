@@ -23,7 +23,7 @@ def figures(suite):
         yield suites.GAMES[name], algos, fig
 
 
-@pytest.mark.parametrize("suite", ["paper", "ablation", "authors", "environments", "smax"])
+@pytest.mark.parametrize("suite", ["paper", "ablation", "authors", "environments", "beyond", "smax"])
 def test_curves(suite):
     for game, algos, fig in figures(suite):
         (axes,), (legend,) = fig.axes, fig.legends

@@ -76,16 +76,17 @@ def words(text):
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("suite", ["paper", "ablation", "authors", "environments", "smax"])
+@pytest.mark.parametrize("suite", ["paper", "ablation", "authors", "environments", "beyond", "smax"])
 def test_generated_pages_are_what_report_makes_of_the_results(suite, tmp_path, monkeypatch):
     pages = ["README.md", "benchmark/README.md"] if suite == "paper" else [f"benchmark/results/{suite}/README.md"]
     for name in pages:
         empty = re.sub(r"(?s)(<!-- report: begin -->).*(<!-- report: end -->)", r"\1\2", (ROOT / name).read_text())
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(empty)
-    (tmp_path / "benchmark/results" / suite).mkdir(parents=True, exist_ok=True)
-    for name in ("curves.csv", "runs.json"):
-        shutil.copy(RESULTS / suite / name, tmp_path / "benchmark/results" / suite)
+    for source in {suite, "paper"}:  # suite beyond shows the papers' forms, too
+        (tmp_path / "benchmark/results" / source).mkdir(parents=True, exist_ok=True)
+        for name in ("curves.csv", "runs.json"):
+            shutil.copy(RESULTS / source / name, tmp_path / "benchmark/results" / source)
     monkeypatch.setattr(runner, "ROOT", tmp_path)
     monkeypatch.setattr(runner, "RESULTS", tmp_path / "benchmark/results")
     assert report.write(suite) == {}
