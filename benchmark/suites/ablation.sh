@@ -39,7 +39,8 @@ python qmix.py --double-q --env predator_prey --env-args penalty 0.5 --compile  
 python qtran.py --variant alt --double-q --env predator_prey --env-args penalty 0.5 --compile  # predator_prey_2v1_0.5 qtran-alt-double-q, 1 seed
 
 # Predator-prey, 2 predators, 1 prey, P = 1.5, 1 million steps
-python qtran.py --variant alt --env predator_prey --env-args penalty 1.5 --compile  # predator_prey_2v1_1.5_short qtran-alt, 3 seeds
+python qtran.py --variant alt --env predator_prey --env-args penalty 1.5 --compile                                   # predator_prey_2v1_1.5_short qtran-alt, 3 seeds
+python qtran.py --residual --td-target factored --variant alt --env predator_prey --env-args penalty 1.5 --compile  # predator_prey_2v1_1.5_short qtran-alt-residual, 3 seeds
 
 # Predator-prey, 4 predators, 2 prey, P = 1.5, entire grid in view
 python vdn.py --env predator_prey --env-args penalty 1.5 n_predators 4 n_prey 2 grid_size 7 --total-timesteps 2_000_000 --compile                  # predator_prey_4v2_1.5_whole_grid vdn, 1 seed
