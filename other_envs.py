@@ -10,6 +10,7 @@ import importlib
 import inspect
 import random
 import sys
+import warnings
 from contextlib import ExitStack, contextmanager, suppress
 from numbers import Integral
 
@@ -142,7 +143,10 @@ class Parallel:
         from gymnasium import spaces
 
         self.env, self.unwrapped = env, env.unwrapped
-        for name, space in (("action_space", env.action_space), ("observation_space", env.observation_space)):
+        for name in ("action_space", "observation_space"):
+            space = getattr(env, name, None)
+            if space is None:
+                raise InvalidEnv(f"{env.spec.id}: there is no {name}")
             if not isinstance(space, spaces.Tuple) or len(space) != len(env.action_space):
                 raise InvalidEnv(f"{env.spec.id}: {name} must be a Tuple, one space for each agent, got {space}")
         self.agents = self.possible_agents = list(range(len(env.action_space)))
@@ -194,10 +198,11 @@ class Copies:
     """Copies of an environment with PettingZoo's parallel API, stepped one after the other, in the protocol above.
 
     An observation is flattened, brought from its bounds, where it has some, to [-1, 1], or [0, 1] if it is never
-    negative, and padded with zeros to the longest. An agent that has died observes zeros, and has action 0 only. The
-    state is the environment's own, or all observations. The reward is the sum over agents (`agent_reward` [E, N] has
-    each one's). The time limit is that of the environment; an end at that step is truncation, as some report it as
-    termination, and agents are shown what they observe then. Seeds are given at the first reset.
+    negative, and padded with zeros to the longest. An agent that has died observes zeros, and has action 0 only; if it
+    left the environment's `agents` and is back there, it plays again. The state is the environment's own, or all
+    observations. The reward is the sum over agents (`agent_reward` [E, N] has each one's). The time limit is that of
+    the environment; an end at that step is truncation, as some report it as termination, and agents are shown what
+    they observe then. Seeds are given at the first reset.
     """
 
     def __init__(self, name, copies, seed):
@@ -209,8 +214,9 @@ class Copies:
         if not self.agents:
             self._fail("all agents must be known in advance, as possible_agents")
         self.spaces, self.middles, self.scales = [], [], []  # of each agent's observation, without its mask
+        self.starts, self.n_choices = [], []  # of each agent's actions
         for agent in self.agents:
-            space, action_space = first.observation_space(agent), first.action_space(agent)
+            space, action_space = self._space("observation_space", agent), self._space("action_space", agent)
             if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
                 space = spaces.Dict({key: part for key, part in space.items() if key != "action_mask"})
             if not isinstance(action_space, spaces.Discrete):
@@ -225,8 +231,8 @@ class Copies:
             self.spaces.append(space)
             self.middles.append(middle.astype(np.float32))
             self.scales.append((high - middle).astype(np.float32))
-        self.starts = [int(first.action_space(agent).start) for agent in self.agents]
-        self.n_choices = [int(first.action_space(agent).n) for agent in self.agents]
+            self.starts.append(int(action_space.start))
+            self.n_choices.append(int(action_space.n))
         self.n_agents, self.n_actions, self.obs_dim = len(self.agents), max(self.n_choices), max(map(len, self.scales))
         self.episode_limit = self._limit()
         self.seeds = [int(x) for x in np.random.SeedSequence(seed).generate_state(self.num_envs)]
@@ -239,6 +245,18 @@ class Copies:
 
     def _fail(self, message):
         raise InvalidEnv(f"environment {self.name}: {message}")
+
+    def _space(self, what, agent):
+        first = self.copies[0]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PettingZoo's own method warns, and looks into the dict of older ones
+                method = getattr(first, what, None)
+                return method(agent) if callable(method) else getattr(first, f"{what}s")[agent]
+        except AttributeError as error:
+            if error.name not in (what, f"{what}s"):
+                raise
+            self._fail(f"there is no {what}(agent), nor a dict {what}s")
 
     def _limit(self):
         """The number of steps after which an episode is cut off, as the first copy has it: the least that it names."""
@@ -345,6 +363,7 @@ class Copies:
                         self._fail(f"agent {agent} is not among possible_agents")
                 self.agent_reward[e] = [rewards.get(agent, 0) for agent in self.agents]
                 self.ended[e] |= {agent for agent in chosen if terminations.get(agent) or truncations.get(agent)}
+                self.ended[e] &= set(copy.agents)  # one that left may come back; some stay, though they ended
                 living = self._living(e)
                 at_limit = not living and self.t == self.episode_limit  # learning may bootstrap from what is seen then
                 shown = [agent for agent in chosen if agent in observations] if at_limit else living

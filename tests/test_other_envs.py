@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from mpe2 import simple_spread_v3
+from pettingzoo import ParallelEnv
 
 import envs
 import vdn
@@ -264,6 +265,9 @@ OBS = {agent: np.full((2, 2), 51, np.uint8) for agent in "ab"}
     "attribute, value, message",
     [
         ("possible_agents", [], "all agents must be known in advance, as possible_agents"),
+        ("observation_space", None, r"there is no observation_space\(agent\), nor a dict observation_spaces"),
+        ("action_space", None, r"there is no action_space\(agent\), nor a dict action_spaces"),
+        ("action_space", ParallelEnv.action_space, "there is no action_space"),  # it looks into the dict
         ("observation_space", lambda self, agent: None, "must have a fixed number of numbers, agent a has None"),
         ("observation_space", lambda self, agent: spaces.Sequence(spaces.Discrete(2)), "must have a fixed number"),
         ("observation_space", lambda self, agent: spaces.Box(0, 1, (5,)), "agent a must observe 5 numbers, .* got 4"),
@@ -352,6 +356,45 @@ def test_agents_that_only_terminations_and_truncations_tell_of(mortal, monkeypat
     terminated = [bool(env.step(np.zeros((1, 2), int))[3][0]) for _ in range(5)]
     assert Mortal.made[0].taken == [["a", "b"], ["a", "b"], ["b"]]
     assert terminated == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("said", [True, False])  # whether terminations tell, beside `agents`
+def test_an_agent_that_comes_back_to_life_plays_again(mortal, monkeypatch, said):
+    def step(self, actions):
+        self.taken.append([*actions])
+        self.t += 1
+        self.agents = ["b"] if self.t in (1, 2) else ["a", "b"] if self.t < 5 else []
+        see = {agent: OBS[agent] for agent in self.agents}
+        return see, dict.fromkeys(actions, 1.0), {"a": said and self.t == 1}, {}, {}
+
+    monkeypatch.setattr(Mortal, "step", step)
+    env = envs.make(mortal, 1, 0, masks="infos")
+    sees, choices, ends = [], [], []
+    for _ in range(5):
+        obs, _, _, terminated = env.step(np.array([[0, 2]]))
+        sees.append(obs[0, 0].any())
+        choices.append(env.avail_actions[0, 0].sum())
+        ends.append(terminated.item())
+    assert Mortal.made[0].taken == [["a", "b"], ["b"], ["b"], ["a", "b"], ["a", "b"]]
+    assert sees == [False, False, True, True, False] and choices == [1, 1, 3, 3, 1]
+    assert ends == [False] * 4 + [True]
+
+
+def test_spaces_in_a_dict_of_older_environments(mortal, monkeypatch):
+    for what, space in (
+        ("observation_space", spaces.Box(0, 255, (2, 2), np.uint8)),
+        ("action_space", spaces.Discrete(3)),
+    ):
+        monkeypatch.delattr(Mortal, what)
+        monkeypatch.setattr(Mortal, f"{what}s", dict.fromkeys("ab", space), raising=False)
+    env = envs.make(mortal, 1, 0, masks="infos")
+    assert (env.n_actions, env.obs_dim) == (3, 4)
+
+
+def test_an_error_inside_a_space_is_theirs(mortal, monkeypatch):
+    monkeypatch.setattr(Mortal, "observation_space", lambda self, agent: self.box)
+    with pytest.raises(AttributeError, match="box"):
+        envs.make(mortal, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -466,6 +509,13 @@ def test_gymnasium_returns_that_are_refused(returned):
 def test_gymnasium_observations_that_are_not_one_for_each_agent(monkeypatch, space):
     monkeypatch.setattr(Tuples, "observation_space", space)
     with pytest.raises(envs.InvalidEnv, match="observation_space must be a Tuple, one space for each agent"):
+        envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0)
+
+
+@pytest.mark.parametrize("name", ["action_space", "observation_space"])
+def test_gymnasium_spaces_that_are_missing(monkeypatch, name):
+    monkeypatch.delattr(Tuples, name)
+    with pytest.raises(envs.InvalidEnv, match=f"^Tuples-v0: there is no {name}$"):
         envs.make("gymnasium:gymnasium:Tuples-v0", 1, 0)
 
 
