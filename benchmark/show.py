@@ -211,6 +211,8 @@ def agreement(run, episodes):
     q_i, features, available = (x[::every] for x in states)  # [S, n_agents, ..]
     actions = joint_actions[:, None].expand(-1, len(q_i), -1)  # [J, S, n_agents]
     q_jt = joint(features.expand(len(actions), -1, -1, -1), actions)  # [J, S]
+    if run.args.residual:  # V_jt, the same for every joint action, makes no difference here
+        q_jt += q_i.expand(len(actions), -1, -1, -1).gather(-1, actions[..., None]).sum((-2, -1))
     possible = available.expand(len(actions), -1, -1, -1).gather(-1, actions[..., None]).squeeze(-1).all(-1)  # [J, S]
     best = joint_actions[q_jt.masked_fill(~possible, -torch.inf).argmax(0)]  # [S, n_agents]
     greedy = q_i.masked_fill(~available, -torch.inf).argmax(-1)

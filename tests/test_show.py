@@ -181,10 +181,11 @@ class Masked:
         print("closed")
 
 
-def test_agreement_is_the_share_found_by_trying_every_joint_action(capsys):
+@pytest.mark.parametrize("residual", ["--residual", "--no-residual"])
+def test_agreement_is_the_share_found_by_trying_every_joint_action(residual, capsys):
     name = Masked.__module__  # found beside the run, as a user's own would be
     Path("masked.py").write_text(f"import sys\nMasked = sys.modules[{name!r}].Masked\n")
-    folder = train(qtran, "--env", "masked:Masked")
+    folder = train(qtran, "--env", "masked:Masked", residual)
     capsys.readouterr()
     __main__.show((folder,), episodes=4)
     out = capsys.readouterr().out
@@ -199,7 +200,9 @@ def test_agreement_is_the_share_found_by_trying_every_joint_action(capsys):
     for t, b in np.ndindex(5, 4):
         possible = [[u for u in range(3) if episodes.avail_actions[t, b, i, u]] for i in range(2)]
         q_jt = {
-            u: run.networks["joint"](features[t, b][None, None], torch.tensor([[u]])).item() for u in product(*possible)
+            u: run.networks["joint"](features[t, b][None, None], torch.tensor([[u]])).item()
+            + (residual == "--residual") * sum(q_i[t, b, i, u[i]].item() for i in range(2))
+            for u in product(*possible)
         }
         own = tuple(max(possible[i], key=lambda u: q_i[t, b, i, u].item()) for i in range(2))
         agree.append(max(q_jt, key=q_jt.get) == own)
