@@ -192,6 +192,15 @@ def test_other_environments_come_from_the_raw_curves():
                 column = EXPLORING if kind.startswith("exploring") else RETURN
                 assert cell == last_ten("environments", game, algo, digits, column, **units), (game, kind, algo)
     assert {game for game, _ in kinds} == {name.split("__")[0] for name in runs("environments")}
+    published = {}
+    for game, *cells in rows(page("environments"), "| by default, last ten, by seed |"):
+        digits = 2 if game.startswith("foraging") else 1
+        units = dict(scale=2, shift=-75) if game == "simple_spread" else {}
+        for algo, cell in zip(("qmix-normalised", "qtran-base-residual", "qtran-alt-residual"), cells, strict=True):
+            assert cell == last_ten("environments", game, algo, digits, **units), (game, algo)
+            published |= {f"{game}__{algo}": cell} if cell else {}
+    kept = {name.rsplit("__", 1)[0] for name in runs("environments")}
+    assert published.keys() == {name for name in kept if name.endswith(("-normalised", "-residual"))}
     text = words(page("environments"))
     base, alt, vdn = (
         first_above(0.9, "environments", "foraging_8x8-2p-2f-coop", algo, EXPLORING)
