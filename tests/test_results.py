@@ -117,6 +117,13 @@ def test_forms_of_qtran_in_the_ablation_come_from_the_raw_curves():
             assert cell == last_ten("ablation", "predator_prey_2v1_1.5", algo), algo
 
 
+def test_the_residual_in_half_the_steps_comes_from_the_raw_curves():
+    with_it, without = (
+        last_ten("ablation", "predator_prey_2v1_1.5_short", f"qtran-alt{form}") for form in ("-residual", "")
+    )
+    assert f"QTRAN-alt gets {with_it} with it, {without} without" in words((ROOT / "docs/qtran.md").read_text())
+
+
 def test_single_questions_of_the_ablation_come_from_the_raw_curves():
     published = set()
     for _, game, algo, here, beside in rows(page("ablation"), "| question | game |"):
@@ -124,7 +131,8 @@ def test_single_questions_of_the_ablation_come_from_the_raw_curves():
         published.add(f"{game}__{algo}")
         in_paper = re.sub("_(short|recurrent|5x5_view|whole_grid|long)$", "", game)
         assert here == last_ten("ablation", game, algo), (game, algo)
-        assert beside == last_ten("paper", in_paper, algo.removesuffix("-double-q")), (game, algo)
+        in_paper = in_paper, re.sub("-(double-q|residual)$", "", algo)
+        assert beside == last_ten("paper", *in_paper), (game, algo)
     kept = {name.rsplit("__", 1)[0] for name in runs("ablation")}
     assert published == {name for name in kept if "joint" not in name and "factored" not in name}
     text = words(page("ablation"))
@@ -201,6 +209,11 @@ def test_other_environments_come_from_the_raw_curves():
             published |= {f"{game}__{algo}": cell} if cell else {}
     kept = {name.rsplit("__", 1)[0] for name in runs("environments")}
     assert published.keys() == {name for name in kept if name.endswith(("-normalised", "-residual"))}
+    spread, foraging = (
+        published[f"{game}__qtran-alt-residual"] for game in ("simple_spread", "foraging_8x8-2p-2f-coop")
+    )
+    by_default = f"By default QTRAN-alt gets {spread} in simple_spread and {foraging} in foraging 8x8 (one seed)."
+    assert by_default in (ROOT / "docs/environments.md").read_text()
     text = words(page("environments"))
     base, alt, vdn = (
         first_above(0.9, "environments", "foraging_8x8-2p-2f-coop", algo, EXPLORING)
@@ -410,7 +423,16 @@ def test_claims_in_the_readme_come_from_the_raw_curves():
     def mean(source, game, algo):
         return f"{report.iqm(np.array([sum(x[RETURN][-10:]) / 10 for x in seeds(source, game, algo)])):.1f}"
 
-    assert len(published) == len(games) + 1
+    assert len(published) == len(games) + 3
+    *_, (_, half, _, _), (_, spread, _, _) = published  # beyond the papers
+    for cell, source, game in (
+        (half, "ablation", "predator_prey_2v1_1.5_short"),
+        (spread, "environments", "simple_spread"),
+    ):
+        paper, residual = re.findall(r"QTRAN-alt (-?\d+\.\d) \((\d)\)", cell)
+        for algo, found in (("qtran-alt", paper), ("qtran-alt-residual", residual)):
+            assert found == (mean(source, game, algo), str(len(seeds(source, game, algo)))), (game, algo)
+    assert f"VDN {mean('environments', 'simple_spread', 'vdn')} (3)" in spread
     for game, (_, ours, theirs, _) in zip(games, published):
         default, _, more = ours.partition(")")
         assert len(figures(default)) >= 2 and f"({len(seeds('paper', game, 'vdn'))}" in default
