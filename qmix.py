@@ -1,4 +1,4 @@
-"""QMIX (Rashid et al. 2018, "Monotonic Value Function Factorisation for Deep Multi-Agent Reinforcement Learning").
+"""QMIX: Monotonic Value Function Factorisation for Deep Multi-Agent Reinforcement Learning (Rashid et al. 2018).
 
 The team's value is a mixture of the agents' own values Q_i(tau_i, u_i), where u_i is agent i's action. tau_i is what it
 observes; with --recurrent, all that it has observed and done so far. How they are mixed depends on the global state s:
@@ -10,8 +10,8 @@ small networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b
 
 W1, w2 >= 0 are absolute values, and ELU increases, so dQ_tot/dQ_i >= 0 and the best joint action is, as in VDN, each
 agent's own best. A monotonic function cannot express an agent whose ranking of its actions depends on what another
-does: in the matrix game QMIX settles for 0 where 8 is possible. All agents share one network. In training weights grow
-and Q_i fade, and Q_tot is the same; so --normalise-mixing divides w2 by its slope, mean_i sum_k W1_ik w2_k.
+does: in the matrix game QMIX settles for 0 where 8 is possible. All agents share one network. Q_tot leaves the scale of
+the Q_i open, as W1 can make up for it; --normalise-mixing divides w2 by the mean slope, mean_i sum_k W1_ik w2_k.
 
     python qmix.py --env predator_prey --seed 1         a run of a few minutes; logs below runs/
 """

@@ -143,7 +143,7 @@ class Agent(nn.Module):
 
 
 class JointNetwork(nn.Module):
-    """Q_jt (2), with h_Q(h_i, u_i) = ReLU(W h_i + b + w_{u_i})."""
+    """Q_jt (2) or the correction in (2'), with h_Q(h_i, u_i) = ReLU(W h_i + b + w_{u_i})."""
 
     def __init__(self, hidden_dim, n_actions, joint_dim):
         super().__init__()

@@ -209,10 +209,12 @@ def test_other_environments_come_from_the_raw_curves():
             published |= {f"{game}__{algo}": cell} if cell else {}
     kept = {name.rsplit("__", 1)[0] for name in runs("environments")}
     assert published.keys() == {name for name in kept if name.endswith(("-normalised", "-residual"))}
-    spread, foraging = (
-        published[f"{game}__qtran-alt-residual"] for game in ("simple_spread", "foraging_8x8-2p-2f-coop")
+    qmix, alt = (
+        [published[f"{game}__{algo}"] for game in ("simple_spread", "foraging_8x8-2p-2f-coop")]
+        for algo in ("qmix-normalised", "qtran-alt-residual")
     )
-    by_default = f"By default QTRAN-alt gets {spread} in simple_spread and {foraging} in foraging 8x8 (one seed)."
+    by_default = "By default QMIX gets {} in simple_spread and {} in foraging 8x8, ".format(*qmix)
+    by_default += "QTRAN-alt {} and {} (one seed).".format(*alt)
     assert by_default in (ROOT / "docs/environments.md").read_text()
     text = words(page("environments"))
     base, alt, vdn = (
