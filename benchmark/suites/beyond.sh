@@ -12,14 +12,14 @@ python qtran.py --residual --td-target factored --variant base --env two_step_ga
 python qmix.py --normalise-mixing --env two_step_game                               # two_step_game qmix-normalised, 5 seeds
 
 # Gaussian squeeze, K = 1
-python qtran.py --residual --td-target factored --variant alt --env gaussian_squeeze   # gaussian_squeeze_1 qtran-alt-residual, 5 seeds
-python qtran.py --residual --td-target factored --variant base --env gaussian_squeeze  # gaussian_squeeze_1 qtran-base-residual, 5 seeds
-python qmix.py --normalise-mixing --env gaussian_squeeze                               # gaussian_squeeze_1 qmix-normalised, 5 seeds
+python qtran.py --residual --td-target factored --variant alt --env gaussian_squeeze --compile   # gaussian_squeeze_1 qtran-alt-residual, 5 seeds
+python qtran.py --residual --td-target factored --variant base --env gaussian_squeeze --compile  # gaussian_squeeze_1 qtran-base-residual, 5 seeds
+python qmix.py --normalise-mixing --env gaussian_squeeze --compile                               # gaussian_squeeze_1 qmix-normalised, 5 seeds
 
 # Gaussian squeeze, K = 2
-python qtran.py --residual --td-target factored --variant alt --env gaussian_squeeze --env-args n_domains 2   # gaussian_squeeze_2 qtran-alt-residual, 5 seeds
-python qtran.py --residual --td-target factored --variant base --env gaussian_squeeze --env-args n_domains 2  # gaussian_squeeze_2 qtran-base-residual, 5 seeds
-python qmix.py --normalise-mixing --env gaussian_squeeze --env-args n_domains 2                               # gaussian_squeeze_2 qmix-normalised, 5 seeds
+python qtran.py --residual --td-target factored --variant alt --env gaussian_squeeze --env-args n_domains 2 --compile   # gaussian_squeeze_2 qtran-alt-residual, 5 seeds
+python qtran.py --residual --td-target factored --variant base --env gaussian_squeeze --env-args n_domains 2 --compile  # gaussian_squeeze_2 qtran-base-residual, 5 seeds
+python qmix.py --normalise-mixing --env gaussian_squeeze --env-args n_domains 2 --compile                               # gaussian_squeeze_2 qmix-normalised, 5 seeds
 
 # Predator-prey, 2 predators, 1 prey, P = 0.5
 python qtran.py --residual --td-target factored --variant alt --env predator_prey --env-args penalty 0.5 --compile   # predator_prey_2v1_0.5 qtran-alt-residual, 5 seeds

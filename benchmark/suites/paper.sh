@@ -16,18 +16,18 @@ python qtran.py --variant base --env two_step_game  # two_step_game qtran-base, 
 python qtran.py --variant alt --env two_step_game   # two_step_game qtran-alt, 5 seeds
 
 # Gaussian squeeze, K = 1
-python iql.py --env gaussian_squeeze                   # gaussian_squeeze_1 iql, 5 seeds
-python vdn.py --env gaussian_squeeze                   # gaussian_squeeze_1 vdn, 5 seeds
-python qmix.py --env gaussian_squeeze                  # gaussian_squeeze_1 qmix, 5 seeds
-python qtran.py --variant base --env gaussian_squeeze  # gaussian_squeeze_1 qtran-base, 5 seeds
-python qtran.py --variant alt --env gaussian_squeeze   # gaussian_squeeze_1 qtran-alt, 5 seeds
+python iql.py --env gaussian_squeeze --compile                   # gaussian_squeeze_1 iql, 5 seeds
+python vdn.py --env gaussian_squeeze --compile                   # gaussian_squeeze_1 vdn, 5 seeds
+python qmix.py --env gaussian_squeeze --compile                  # gaussian_squeeze_1 qmix, 5 seeds
+python qtran.py --variant base --env gaussian_squeeze --compile  # gaussian_squeeze_1 qtran-base, 5 seeds
+python qtran.py --variant alt --env gaussian_squeeze --compile   # gaussian_squeeze_1 qtran-alt, 5 seeds
 
 # Gaussian squeeze, K = 2
-python iql.py --env gaussian_squeeze --env-args n_domains 2                   # gaussian_squeeze_2 iql, 5 seeds
-python vdn.py --env gaussian_squeeze --env-args n_domains 2                   # gaussian_squeeze_2 vdn, 5 seeds
-python qmix.py --env gaussian_squeeze --env-args n_domains 2                  # gaussian_squeeze_2 qmix, 5 seeds
-python qtran.py --variant base --env gaussian_squeeze --env-args n_domains 2  # gaussian_squeeze_2 qtran-base, 5 seeds
-python qtran.py --variant alt --env gaussian_squeeze --env-args n_domains 2   # gaussian_squeeze_2 qtran-alt, 5 seeds
+python iql.py --env gaussian_squeeze --env-args n_domains 2 --compile                   # gaussian_squeeze_2 iql, 5 seeds
+python vdn.py --env gaussian_squeeze --env-args n_domains 2 --compile                   # gaussian_squeeze_2 vdn, 5 seeds
+python qmix.py --env gaussian_squeeze --env-args n_domains 2 --compile                  # gaussian_squeeze_2 qmix, 5 seeds
+python qtran.py --variant base --env gaussian_squeeze --env-args n_domains 2 --compile  # gaussian_squeeze_2 qtran-base, 5 seeds
+python qtran.py --variant alt --env gaussian_squeeze --env-args n_domains 2 --compile   # gaussian_squeeze_2 qtran-alt, 5 seeds
 
 # Predator-prey, 2 predators, 1 prey, P = 0.5
 python iql.py --env predator_prey --env-args penalty 0.5 --compile                   # predator_prey_2v1_0.5 iql, 5 seeds
