@@ -1,11 +1,6 @@
 # Which part of QTRAN works, and single questions beside it.
 # A line: command  # game algorithm, number of seeds; the runner adds --seed 1, --seed 2, ...
 
-# Gaussian squeeze, K = 1, 1 million steps
-python vdn.py --env gaussian_squeeze --total-timesteps 1_000_000 --exploration-fraction 0.5 --train-frequency 10 --batch-size 128                  # gaussian_squeeze_1_long vdn, 1 seed
-python qmix.py --env gaussian_squeeze --total-timesteps 1_000_000 --exploration-fraction 0.5 --train-frequency 10 --batch-size 128                 # gaussian_squeeze_1_long qmix, 1 seed
-python qtran.py --variant alt --env gaussian_squeeze --total-timesteps 1_000_000 --exploration-fraction 0.5 --train-frequency 10 --batch-size 128  # gaussian_squeeze_1_long qtran-alt, 1 seed
-
 # Predator-prey, 2 predators, 1 prey, P = 0.5, GRU agents (--compile is slower with them)
 python vdn.py --env predator_prey --env-args penalty 0.5 --recurrent  # predator_prey_2v1_0.5_recurrent vdn, 3 seeds
 
