@@ -8,10 +8,10 @@ small networks of s (hypernetworks) give the weights W1, w2 and the biases b1, b
     y = r + gamma max_{u'} Q_tot(tau', u', s'; target), attained where each agent's own Q_i is largest      (2)
     L = (Q_tot(tau, u, s) - y)^2                                                                            (3)
 
-W1, w2 >= 0 are absolute values, and ELU increases, so dQ_tot/dQ_i >= 0 and the best joint action is, as in VDN, each
+W1 and w2 are absolute values, and ELU increases. So dQ_tot/dQ_i >= 0, and the best joint action is, as in VDN, each
 agent's own best. A monotonic function cannot express an agent whose ranking of its actions depends on what another
 does: in the matrix game QMIX settles for 0 where 8 is possible. All agents share one network. Q_tot leaves the scale of
-the Q_i open, as W1 can make up for it; --normalise-mixing divides w2 by the mean slope, mean_i sum_k W1_ik w2_k.
+the Q_i open, as W1 can make up for it; --normalise-mixing divides w2 by the mean slope, mean_i sum_k w2_k W1_ki.
 
     python qmix.py --env predator_prey --seed 1         a run of a few minutes; logs below runs/
 """
@@ -206,7 +206,7 @@ class ReplayBuffer:
 
     def __init__(self, n_rows):
         self.n_rows, self.next_row, self.rows = n_rows, 0, None  # rows: the fields of Batch, made by the first `add`
-        self.episodes = np.zeros((2, 0), int)  # of each one: its first row, counted on and found modulo n_rows; steps
+        self.episodes = np.zeros((2, 0), int)  # of each: its first row, modulo n_rows; its steps
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
@@ -267,7 +267,7 @@ def main(args):
         exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
     if args.compile and not shutil.which(compiler := os.environ.get("CXX", "g++")):
         exit_with_error(f"--compile needs a C++ compiler, and there is no {compiler}; CXX names another one")
-    for number in (signal.SIGINT, signal.SIGTERM):  # which run every `finally` then
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that every `finally` runs
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
     with ExitStack() as stack:
@@ -289,7 +289,7 @@ def train(args, env, eval_env, rng, eval_rng, stack):
     torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
     networks = make_networks(env, args).to(device)
-    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # repacks a GRU's weights
+    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # .to() repacks a GRU's weights
     update = make_update(networks, target_networks, args)
     folder, wandb_run = open_run(args)
 
@@ -364,7 +364,7 @@ def open_run(args):
     config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # else W&B complains
+    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # W&B needs a HOME
     settings = dict(console="off", silent=True, init_timeout=15, finish_timeout=60, x_transaction_log_flush_interval=1)
     names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
     names |= dict(group=os.environ.get("WANDB_RUN_GROUP", game), tags=[config["algo"], args.env[:64]])

@@ -7,13 +7,13 @@ limits what it can be. QTRAN learns it by a network of its own, Q_jt(tau, u), wh
 
     Q'(tau, u) = sum_i Q_i(tau_i, u_i)                                                                      (1)
     Q_jt(tau, u) = Q(sum_i h_Q(h_i, u_i)),   V_jt(tau) = V(sum_i h_V(h_i))                                  (2)
-    Q_jt(tau, u) = Q'(tau, u) + V_jt(tau) + Q(sum_i h_Q(h_i, u_i)) with --residual, and the same V_jt      (2')
+    Q_jt(tau, u) = Q'(tau, u) + V_jt(tau) + Q(sum_i h_Q(h_i, u_i))   with --residual                       (2')
     D(tau, u) = Q'(tau, u) - Q_jt(tau, u) + V_jt(tau)                                                       (3)
     D(tau, ubar) = 0,   D(tau, u) >= 0 for every u                                                          (4)
 
-Q, h_Q, V and h_V are small networks on h_i, the last hidden layer of agent i's network; the agents share one network.
-The sum Q' need not equal Q_jt, and V_jt, the same for every u, makes up for what no agent knows by itself. If (4)
-holds, ubar is best by Q_jt, too (Theorem 1 of the paper):
+Q, h_Q, V and h_V are small networks, h_i is the last hidden layer of agent i's network, which the agents share. The sum
+Q' need not equal Q_jt, and V_jt, the same for every u, makes up for what no agent knows by itself. If (4) holds, ubar is
+best by Q_jt, too (Theorem 1 of the paper):
 
     Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar),   as D(u) >= 0, ubar maximises Q', D(ubar) = 0
 
@@ -26,15 +26,16 @@ learn (4) with Q_jt fixed: at ubar (7) and, in QTRAN-base, at the u taken (8). T
     L_nopt = min(D(tau, u), 0)^2                                                                            (8)
 
 (4) lets Q' be far too high at u, and (8) never lowers it. QTRAN-alt asks for more: for each agent, with the others'
-actions u_-i as they were taken, the least D over its own actions is 0. That takes Q_jt at each of them:
+actions u_-i as they were taken, the least D over its own actions is 0. That takes Q_jt at each of them, by (2):
 
     Q_jt(tau, (u_i, u_-i)) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                    (9)
     L_nopt = mean_i (min_{u_i} D(tau, (u_i, u_-i)))^2                                                      (10)
 
-With (2') Q_jt is what the agents say and a correction. That starts at 0, so QTRAN starts as VDN; by (4) it is to become
-0 at ubar and positive nowhere. L_td then trains the Q_i and V_jt, too.
+With (2') Q_jt is Q' + V_jt and a correction, which starts at 0, so QTRAN starts as VDN with a V_jt. The correction is
+-D: by (4) it is 0 at ubar and positive nowhere. L_td trains all three of them; (7), (8) and (10) move Q' + V_jt towards
+Q_jt, held fixed as ever, and L_td then takes as much out of the correction.
 
-    python qtran.py --env matrix_game                   half a minute; then see `python -m benchmark show`
+    python qtran.py --env matrix_game                   about a minute; then see `python -m benchmark show`
     python qtran.py --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000
 """
 
@@ -99,7 +100,7 @@ class Args:
     max_grad_norm: float = 10.0  # maximum norm for gradient clipping
     target_network_frequency: int = 400  # updates (not steps) between copies to the target networks
     variant: Literal["base", "alt"] = "alt"  # QTRAN-base or QTRAN-alt: L_nopt by (8) or by (10)
-    td_target: Literal["joint", "factored"] = "joint"  # y from Q_jt at ubar' (paper), or from Q' + V_jt (authors' code)
+    td_target: Literal["joint", "factored"] = "joint"  # y from Q_jt at ubar' (paper), or from Q' + V_jt there
     value_net: bool = True  # learn V_jt, as in the paper; otherwise V_jt = 0, as in the authors' code
     residual: bool = False  # Q_jt by (2'), Q' + V_jt + a residual; otherwise by (2), a network of its own
     lambda_opt: float = 1.0  # weight of L_opt
@@ -205,10 +206,11 @@ def compute_loss(networks, target_networks, batch, args):
         next_q_i, next_features = (x[-T:] for x in target_networks["agent"](seen))  # at tau', shapes as above
         chooser = networks["agent"](seen)[0][-T:] if args.double_q else next_q_i
         next_greedy = chooser.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
-        next_value = target_networks["joint"](next_features, next_greedy) if args.td_target == "joint" else 0  # [T, B]
-        if args.td_target == "factored" or args.residual:
-            next_v_jt = target_networks["value"](next_features) if args.value_net else 0  # [T, B] (2)
-            next_value += next_q_i.gather(-1, next_greedy[..., None]).sum((-2, -1)) + next_v_jt  # [T, B] (1) + V_jt
+        next_q_prime = next_q_i.gather(-1, next_greedy[..., None]).sum((-2, -1))  # [T, B] (1) at ubar'
+        next_v_jt = target_networks["value"](next_features) if args.value_net else 0  # [T, B] (2)
+        next_value = next_q_prime + next_v_jt  # [T, B]
+        if args.td_target == "joint":
+            next_value = as_q_jt(target_networks["joint"](next_features, next_greedy), next_q_prime, next_v_jt)
         td_target = batch.reward + args.gamma * next_value.masked_fill(batch.terminated, 0)  # [T, B] y (6)
 
     # Q_i, V_jt and the features learn (4).
@@ -290,7 +292,7 @@ class ReplayBuffer:
 
     def __init__(self, n_rows):
         self.n_rows, self.next_row, self.rows = n_rows, 0, None  # rows: the fields of Batch, made by the first `add`
-        self.episodes = np.zeros((2, 0), int)  # of each one: its first row, counted on and found modulo n_rows; steps
+        self.episodes = np.zeros((2, 0), int)  # of each: its first row, modulo n_rows; its steps
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
@@ -351,7 +353,7 @@ def main(args):
         exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
     if args.compile and not shutil.which(compiler := os.environ.get("CXX", "g++")):
         exit_with_error(f"--compile needs a C++ compiler, and there is no {compiler}; CXX names another one")
-    for number in (signal.SIGINT, signal.SIGTERM):  # which run every `finally` then
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that every `finally` runs
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
     with ExitStack() as stack:
@@ -373,7 +375,7 @@ def train(args, env, eval_env, rng, eval_rng, stack):
     torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
     networks = make_networks(env, args).to(device)
-    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # repacks a GRU's weights
+    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # .to() repacks a GRU's weights
     update = make_update(networks, target_networks, args)
     folder, wandb_run = open_run(args)
 
@@ -448,7 +450,7 @@ def open_run(args):
     config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # else W&B complains
+    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # W&B needs a HOME
     settings = dict(console="off", silent=True, init_timeout=15, finish_timeout=60, x_transaction_log_flush_interval=1)
     names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
     names |= dict(group=os.environ.get("WANDB_RUN_GROUP", game), tags=[config["algo"], args.env[:64]])

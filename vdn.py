@@ -181,7 +181,7 @@ class ReplayBuffer:
 
     def __init__(self, n_rows):
         self.n_rows, self.next_row, self.rows = n_rows, 0, None  # rows: the fields of Batch, made by the first `add`
-        self.episodes = np.zeros((2, 0), int)  # of each one: its first row, counted on and found modulo n_rows; steps
+        self.episodes = np.zeros((2, 0), int)  # of each: its first row, modulo n_rows; its steps
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
@@ -242,7 +242,7 @@ def main(args):
         exit_with_error("--cuda needs a GPU and a CUDA build of torch, and torch.cuda.is_available() is False")
     if args.compile and not shutil.which(compiler := os.environ.get("CXX", "g++")):
         exit_with_error(f"--compile needs a C++ compiler, and there is no {compiler}; CXX names another one")
-    for number in (signal.SIGINT, signal.SIGTERM):  # which run every `finally` then
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that every `finally` runs
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     env_seed, eval_seed, rng_seed = (int(x) for x in np.random.SeedSequence(args.seed).generate_state(3))
     with ExitStack() as stack:
@@ -264,7 +264,7 @@ def train(args, env, eval_env, rng, eval_rng, stack):
     torch.set_num_threads(1)  # small matrices gain nothing from more
     torch.manual_seed(args.seed)
     networks = make_networks(env, args).to(device)
-    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # repacks a GRU's weights
+    target_networks = copy.deepcopy(networks).requires_grad_(False).to(device)  # .to() repacks a GRU's weights
     update = make_update(networks, target_networks, args)
     folder, wandb_run = open_run(args)
 
@@ -339,7 +339,7 @@ def open_run(args):
     config = {"algo": Path(__file__).stem + variant, **asdict(args), "command": sys.argv}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # else W&B complains
+    os.environ.update({"WANDB_ERROR_REPORTING": "false", "HOME": str(Path.home())} | os.environ)  # W&B needs a HOME
     settings = dict(console="off", silent=True, init_timeout=15, finish_timeout=60, x_transaction_log_flush_interval=1)
     names = dict(project=args.wandb_project_name, entity=args.wandb_entity, name=folder.name, dir=folder.resolve())
     names |= dict(group=os.environ.get("WANDB_RUN_GROUP", game), tags=[config["algo"], args.env[:64]])

@@ -262,6 +262,18 @@ def test_qmix_is_monotonic_for_any_weights_states_and_values(normalise):
         assert (q_i.grad >= 0).all() and (q_i.grad > 0).any()
 
 
+def test_what_an_agent_adds_in_qmix_grows_with_what_the_other_does():
+    """ELU is convex: at one state f(hi, hi) - f(hi, lo) >= f(lo, hi) - f(lo, lo), so 0, 7, 7, 8 cannot be expressed."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        mixer, state = qmix.Mixer(ENV, 16, normalise=False), torch.randn(10, 20, 7)
+        for parameter in mixer.parameters():
+            parameter.data.normal_(0, 2)
+        low, (one, other) = 5 * torch.randn(10, 20, 3), 5 * torch.rand(2, 10, 20, 3) * torch.eye(3)[:2, None, None]
+        hi_hi, hi_lo, lo_hi, lo_lo = (mixer(low + x, state).double() for x in (one + other, one, other, 0 * one))
+        assert (hi_hi - hi_lo >= lo_hi - lo_lo - 1e-5 * hi_hi.abs()).all() and (hi_hi - hi_lo > lo_hi - lo_lo + 1).any()
+
+
 def constant_mixer(w1, b1, w2, b2):
     """A mixer whose weights and biases are these in every state, with a hidden unit for each number in b1."""
     mixer = qmix.Mixer(SimpleNamespace(state_dim=7, n_agents=len(w1) // len(b1)), len(b1), False)
