@@ -410,14 +410,16 @@ def test_results_of_other_environments_in_the_documentation_come_from_the_raw_cu
             assert cell == mean, (title, algo)
 
 
-def test_gaussian_squeeze_in_the_documentation_comes_from_the_raw_curves():
-    published = rows((ROOT / "docs/qtran.md").read_text(), "| last ten, by seed |")
-    assert [row[0] for row in published] == ["one domain", "two domains"]
-    for n_domains, (_, *cells) in enumerate(published, start=1):
-        for algo, cell in zip(("qtran-base", "qtran-alt", "qmix", "vdn"), cells, strict=True):
-            assert cell == last_ten("paper", f"gaussian_squeeze_{n_domains}", algo), (algo, n_domains)
-    for algo, cell in zip(("qtran-base", "qtran-alt", "qmix", "vdn"), cells):  # "with each of five seeds", "nobody else"
-        assert [float(x) > 5.05 for x in cell.split(" / ")] == [algo == "qtran-alt"] * 5, algo
+def test_what_the_documentation_says_of_gaussian_squeeze_comes_from_the_raw_curves():
+    last = {
+        (k, algo): [sum(run[RETURN][-10:]) / 10 for run in seeds("paper", f"gaussian_squeeze_{k}", algo)]
+        for k in (1, 2)
+        for algo in ALGOS
+    }
+    for algo in ALGOS:  # "the higher peak with each of five seeds, .. nobody else"; of ten evaluations
+        assert [value > 5.05 for value in last[2, algo]] == [algo == "qtran-alt"] * 5, algo
+    means = {algo: report.iqm(np.array(last[1, algo])) for algo in ALGOS}
+    assert sorted(means, key=means.get)[-2:] == ["qtran-alt", "qtran-base"]  # with one domain
 
 
 def test_claims_in_the_readme_come_from_the_raw_curves():
