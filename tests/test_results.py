@@ -121,7 +121,7 @@ def test_the_residual_in_half_the_steps_comes_from_the_raw_curves():
     with_it, without = (
         last_ten("ablation", "predator_prey_2v1_1.5_short", f"qtran-alt{form}") for form in ("-residual", "")
     )
-    assert f"QTRAN-alt gets {with_it} with it, {without} without" in words((ROOT / "docs/qtran.md").read_text())
+    assert f"QTRAN-alt gets {with_it} with both, {without} without" in words((ROOT / "docs/qtran.md").read_text())
 
 
 def test_single_questions_of_the_ablation_come_from_the_raw_curves():
@@ -202,14 +202,16 @@ def test_other_environments_come_from_the_raw_curves():
             published |= {f"{game}__{algo}": cell} if cell else {}
     kept = {name.rsplit("__", 1)[0] for name in runs("environments")}
     assert published.keys() == {name for name in kept if name.endswith(("-normalised", "-residual"))}
+    games = "simple_spread", "foraging_8x8-2p-2f-coop", "foraging_10x10-3p-3f"
     qmix, alt = (
-        [published[f"{game}__{algo}"] for game in ("simple_spread", "foraging_8x8-2p-2f-coop")]
-        for algo in ("qmix-normalised", "qtran-alt-residual")
+        [published.get(f"{game}__{algo}") for game in games] for algo in ("qmix-normalised", "qtran-alt-residual")
     )
     by_default = "By default QMIX gets {} in simple_spread and {} in foraging 8x8, ".format(*qmix)
-    by_default += "QTRAN-alt {} and {} (one seed).".format(*alt)
-    assert by_default in (ROOT / "docs/environments.md").read_text()
+    by_default += "QTRAN-alt {} and {}, and {} in foraging 10x10".format(*alt)
+    assert by_default in words(ENVIRONMENTS)
     text = words(page("environments"))
+    (exploring,) = last_ten("environments", games[2], "qtran-alt-residual", 2, EXPLORING).split(" / ")
+    assert f"QTRAN-alt gets {alt[2]}, and {exploring} while it explores" in text
     base, alt, vdn = (
         first_above(0.9, "environments", "foraging_8x8-2p-2f-coop", algo, EXPLORING)
         for algo in ("qtran-base", "qtran-alt", "vdn")
