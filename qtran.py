@@ -31,9 +31,8 @@ actions u_-i as they were taken, the least D over its own actions is 0. That tak
     Q_jt(tau, (u_i, u_-i)) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                    (9)
     L_nopt = mean_i (min_{u_i} D(tau, (u_i, u_-i)))^2                                                      (10)
 
-With (2') Q_jt is Q' + V_jt and a correction, which starts at 0, so QTRAN starts as VDN with a V_jt. The correction is
--D: by (4) it is 0 at ubar and positive nowhere. L_td trains all three of them; (7), (8) and (10) move Q' + V_jt towards
-Q_jt, held fixed as ever, and L_td then takes as much out of the correction.
+With (2') Q_jt is Q' + V_jt and a correction that starts at 0: QTRAN starts as VDN with a V_jt. The correction is -D, by
+(4) 0 at ubar and positive nowhere. L_td trains all three, and (7), (8) and (10) move Q' + V_jt towards Q_jt.
 
     python qtran.py --env matrix_game                   about a minute; then see `python -m benchmark show`
     python qtran.py --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000
