@@ -12,8 +12,8 @@ limits what it can be. QTRAN learns it by a network of its own, Q_jt(tau, u), wh
     D(tau, ubar) = 0,   D(tau, u) >= 0 for every u                                                          (4)
 
 Q, h_Q, V and h_V are small networks, h_i is the last hidden layer of agent i's network, which the agents share. The sum
-Q' need not equal Q_jt, and V_jt, the same for every u, makes up for what no agent knows by itself. If (4) holds, ubar is
-best by Q_jt, too (Theorem 1 of the paper):
+Q' need not equal Q_jt, and V_jt, the same for every u, makes up for what no agent knows by itself. If (4) holds, ubar
+is best by Q_jt, too (Theorem 1 of the paper):
 
     Q_jt(u) <= Q'(u) + V_jt <= Q'(ubar) + V_jt = Q_jt(ubar),   as D(u) >= 0, ubar maximises Q', D(ubar) = 0
 
