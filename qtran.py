@@ -205,11 +205,10 @@ def compute_loss(networks, target_networks, batch, args):
         next_q_i, next_features = (x[-T:] for x in target_networks["agent"](seen))  # at tau', shapes as above
         chooser = networks["agent"](seen)[0][-T:] if args.double_q else next_q_i
         next_greedy = chooser.masked_fill(~batch.avail_actions[1:], -torch.inf).argmax(-1)  # [T, B, n_agents] ubar'
-        next_q_prime = next_q_i.gather(-1, next_greedy[..., None]).sum((-2, -1))  # [T, B] (1) at ubar'
-        next_v_jt = target_networks["value"](next_features) if args.value_net else 0  # [T, B] (2)
-        next_value = next_q_prime + next_v_jt  # [T, B]
-        if args.td_target == "joint":
-            next_value = as_q_jt(target_networks["joint"](next_features, next_greedy), next_q_prime, next_v_jt)
+        next_value = target_networks["joint"](next_features, next_greedy) if args.td_target == "joint" else 0  # [T, B]
+        if args.td_target == "factored" or args.residual:
+            next_v_jt = target_networks["value"](next_features) if args.value_net else 0  # [T, B] (2)
+            next_value += next_q_i.gather(-1, next_greedy[..., None]).sum((-2, -1)) + next_v_jt  # [T, B] (1) + V_jt
         td_target = batch.reward + args.gamma * next_value.masked_fill(batch.terminated, 0)  # [T, B] y (6)
 
     # Q_i, V_jt and the features learn (4).
