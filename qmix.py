@@ -206,7 +206,7 @@ class ReplayBuffer:
 
     def __init__(self, n_rows):
         self.n_rows, self.next_row, self.rows = n_rows, 0, None  # rows: the fields of Batch, made by the first `add`
-        self.episodes = np.zeros((2, 0), int)  # of each: its first row, modulo n_rows; its steps
+        self.episodes = np.zeros((2, 0), int)  # of each: its first row, modulo n_rows when used; its steps
 
     def add(self, episodes):
         """episodes: a Batch of numpy arrays as `rollout` returns it."""
