@@ -31,9 +31,9 @@ python qtran.py --variant alt --double-q --env predator_prey --env-args penalty 
 python qtran.py --variant alt --env predator_prey --env-args penalty 1.5 --compile                                   # predator_prey_2v1_1.5_short qtran-alt, 3 seeds
 python qtran.py --residual --td-target factored --variant alt --env predator_prey --env-args penalty 1.5 --compile  # predator_prey_2v1_1.5_short qtran-alt-residual, 3 seeds
 
-# Time to solve: smaller batches, newer targets, fewer steps
-python qtran.py --residual --td-target factored --variant alt --batch-size 64 --target-network-frequency 200 --env predator_prey --env-args penalty 0.5 --total-timesteps 400_000 --exploration-fraction 0.4 --compile  # predator_prey_2v1_0.5_fast qtran-alt-residual, 3 seeds
-python qtran.py --residual --td-target factored --variant alt --batch-size 64 --target-network-frequency 200 --env predator_prey --env-args penalty 1.5 --total-timesteps 800_000 --exploration-fraction 0.8 --compile  # predator_prey_2v1_1.5_fast qtran-alt-residual, 3 seeds
+# Predator-prey, 2 predators, 1 prey, fast schedule: smaller batches, newer targets, fewer steps
+python qtran.py --residual --td-target factored --variant alt --batch-size 64 --target-network-frequency 200 --env predator_prey --env-args penalty 0.5 --total-timesteps 600_000 --exploration-fraction 0.25 --compile  # predator_prey_2v1_0.5_fast qtran-alt-residual, 3 seeds
+python qtran.py --residual --td-target factored --variant alt --batch-size 64 --target-network-frequency 200 --env predator_prey --env-args penalty 1.5 --exploration-fraction 0.65 --compile  # predator_prey_2v1_1.5_fast qtran-alt-residual, 3 seeds
 
 # Predator-prey, 4 predators, 2 prey, P = 1.5, entire grid in view
 python vdn.py --env predator_prey --env-args penalty 1.5 n_predators 4 n_prey 2 grid_size 7 --total-timesteps 2_000_000 --compile                  # predator_prey_4v2_1.5_whole_grid vdn, 1 seed
