@@ -31,8 +31,8 @@ actions u_-i as they were taken, the least D over its own actions is 0. That tak
     Q_jt(tau, (u_i, u_-i)) = Q(h_Q(h_i, u_i) + sum_{j != i} h_Q(h_j, u_j)) for every u_i                    (9)
     L_nopt = mean_i (min_{u_i} D(tau, (u_i, u_-i)))^2                                                      (10)
 
-With (2') Q_jt is Q' + V_jt and a correction that starts at 0: QTRAN starts as VDN with a V_jt. The correction is -D, by
-(4) 0 at ubar and positive nowhere. L_td trains all three, and (7), (8) and (10) move Q' + V_jt towards Q_jt.
+With (2') Q_jt is Q' + V_jt and a correction that starts at 0: without a V_jt QTRAN starts as VDN. The correction is -D,
+by (4) 0 at ubar and positive nowhere. L_td trains all three, and (7), (8) and (10) move Q' + V_jt towards Q_jt.
 
     python qtran.py --env matrix_game                   about a minute; then see `python -m benchmark show`
     python qtran.py --env predator_prey --env-args penalty 1.5 --total-timesteps 2_000_000
@@ -489,7 +489,7 @@ DEFAULTS = {  # epsilon stays 1 in the matrix games, as in the papers
 }
 OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000, train_frequency=8)
 OTHERS |= dict(target_network_frequency=800, double_q=True, standardise_rewards=True)
-OTHERS |= dict(normalise_mixing=True, residual=True, td_target="factored")  # of qmix.py and qtran.py, nothing elsewhere
+OTHERS |= dict(normalise_mixing=True, residual=True, td_target="factored", value_net=False)  # of qmix.py, qtran.py
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_frequency=400)
 

@@ -380,7 +380,7 @@ DEFAULTS = {  # epsilon stays 1 in the matrix games, as in the papers
 }
 OTHERS = dict(num_envs=8, start_e=0.4, end_e=0.05, exploration_fraction=1.0, buffer_size=50_000, train_frequency=8)
 OTHERS |= dict(target_network_frequency=800, double_q=True, standardise_rewards=True)
-OTHERS |= dict(normalise_mixing=True, residual=True, td_target="factored")  # of qmix.py and qtran.py, nothing elsewhere
+OTHERS |= dict(normalise_mixing=True, residual=True, td_target="factored", value_net=False)  # of qmix.py, qtran.py
 # A GRU learns from whole episodes of up to 100 steps: one update on 32 of them per episode played, as in QMIX.
 RECURRENT = dict(window=100, batch_size=32, train_frequency=100, target_network_frequency=400)
 
