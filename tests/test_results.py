@@ -314,7 +314,8 @@ def test_settled_findings_come_from_the_raw_curves():
     assert "VDN {vdn}, QMIX {qmix}, QTRAN-base {qtran-base}, QTRAN-alt {qtran-alt} (K = 2)".format(**two) in text
 
     (text,) = found["value_net"]
-    cells = [("simple_spread", 1, RETURN), ("simple_speaker_listener", 1, RETURN), ("foraging_8x8-2p-2f-coop", 2, RETURN)]
+    cells = [("simple_spread", 1, RETURN), ("simple_speaker_listener", 1, RETURN)]
+    cells += [("foraging_8x8-2p-2f-coop", 2, RETURN)]
     cells += [("foraging_10x10-3p-3f", 2, column) for column in (RETURN, EXPLORING)]
     pairs = []
     for game, digits, column in cells:
