@@ -38,7 +38,7 @@ python qtran.py --no-residual --td-target joint --value-net --variant alt --env 
 python qtran.py --variant alt --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --compile                                               # foraging_10x10-3p-3f qtran-alt-residual, 3 seeds
 
 # Level-based foraging 10x10, 3 players, 3 food, GRU agents (--compile is slower with them)
-python iql.py --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent                  # foraging_10x10-3p-3f_recurrent iql, 3 seeds
-python vdn.py --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent                  # foraging_10x10-3p-3f_recurrent vdn, 3 seeds
-python qmix.py --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent                 # foraging_10x10-3p-3f_recurrent qmix-normalised, 3 seeds
-python qtran.py --variant alt --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent  # foraging_10x10-3p-3f_recurrent qtran-alt-residual, 3 seeds
+python iql.py --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent                  # foraging_10x10-3p-3f_recurrent iql, 1 seed
+python vdn.py --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent                  # foraging_10x10-3p-3f_recurrent vdn, 1 seed
+python qmix.py --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent                 # foraging_10x10-3p-3f_recurrent qmix-normalised, 1 seed
+python qtran.py --variant alt --env gymnasium:lbforaging:Foraging-10x10-3p-3f-v3 --total-timesteps 2_000_000 --recurrent  # foraging_10x10-3p-3f_recurrent qtran-alt-residual, 1 seed
