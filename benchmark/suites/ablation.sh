@@ -31,7 +31,7 @@ python qtran.py --residual --td-target joint --no-value-net --variant alt --env 
 python qtran.py --residual --td-target factored --no-value-net --variant base --env predator_prey --env-args penalty 1.5 --compile  # predator_prey_2v1_1.5_short qtran-base-residual, 1 seed
 
 # Predator-prey, 2 predators, 1 prey, fast schedule: smaller batches, newer targets, fewer steps
-python qtran.py --residual --td-target factored --no-value-net --variant alt --batch-size 64 --target-network-frequency 200 --env predator_prey --env-args penalty 0.5 --total-timesteps 600_000 --exploration-fraction 0.25 --compile  # predator_prey_2v1_0.5_fast qtran-alt-residual, 3 seeds
+python qtran.py --residual --td-target factored --no-value-net --variant alt --batch-size 64 --target-network-frequency 200 --env predator_prey --env-args penalty 0.5 --total-timesteps 600_000 --exploration-fraction 0.5 --compile   # predator_prey_2v1_0.5_fast qtran-alt-residual, 3 seeds
 python qtran.py --residual --td-target factored --no-value-net --variant alt --batch-size 64 --target-network-frequency 200 --env predator_prey --env-args penalty 1.5 --exploration-fraction 0.65 --compile                            # predator_prey_2v1_1.5_fast qtran-alt-residual, 3 seeds
 
 # Predator-prey, 4 predators, 2 prey, P = 1.5, entire grid in view
