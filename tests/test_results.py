@@ -465,10 +465,11 @@ def test_claims_in_the_readme_come_from_the_raw_curves():
     assert f"VDN {mean('environments', 'simple_spread', 'vdn')} (3)" in spread
     by_seed = {
         algo: [sum(run[RETURN][-10:]) / 10 for run in seeds("environments", "foraging_10x10-3p-3f", algo)]
-        for algo in ("qmix", "qmix-normalised", "vdn")
+        for algo in ("qmix", "qtran-alt", "vdn", "qmix-normalised", "qtran-alt-residual")
     }
-    means = [f"{report.iqm(np.array(values)):.2f} ({len(values)})" for values in by_seed.values()]
-    assert "QMIX {}, with them QMIX {}, VDN {}".format(*means) in foraging
+    assert [len(values) for values in by_seed.values()] == [3, 3, 3, 1, 1]
+    means = [f"{report.iqm(np.array(values)):.2f}" for values in by_seed.values()]
+    assert "QMIX {}, QTRAN-alt {}, VDN {} (3), with it QMIX {}, QTRAN-alt {} (1)".format(*means) in foraging
     for game, (_, ours, theirs, _) in zip(games, published):
         default, _, more = ours.partition(")")
         assert len(figures(default)) >= 2 and f"({len(seeds('paper', game, 'vdn'))}" in default
